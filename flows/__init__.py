@@ -1,0 +1,1 @@
+"""Prefect lives here and only here: schedules, retries, and nothing else."""

@@ -1,0 +1,1 @@
+"""The ten conditioning factors at the region's resolution, built block by block."""

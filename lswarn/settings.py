@@ -1,0 +1,66 @@
+"""Where things are: the environment, read once at the top of a command or flow.
+
+How a region is judged stands in region.toml; secrets stand only here.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lswarn.errors import SettingsError
+
+PREFIX = "LSWARN_"
+
+
+class Settings(BaseSettings):
+    """Paths, addresses and secrets, from `LSWARN_*` variables. Frozen.
+
+    Attributes:
+        database_url: PostgreSQL URL; None means the private server under `var_dir`.
+        var_dir: everything lswarn writes: private database, rain archive, factor stacks, models, days.
+        smtp_host, smtp_port, smtp_user, smtp_password, smtp_starttls: the mail relay.
+        mail_from: sender of warnings.
+        webhook_secret: key of the webhook signature, `whsec_` and base64 (Standard Webhooks).
+        rain_token: bearer token sent to rain servers that ask for one (Earthdata).
+        device: where networks run; `auto` takes a GPU if there is one.
+        timeout_s: limit of one network exchange.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    database_url: SecretStr | None = None
+    var_dir: Path = Path("var")
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(25, gt=0, lt=65536)
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_starttls: bool = False
+    mail_from: str = "lswarn@localhost"
+    webhook_secret: SecretStr | None = None
+    rain_token: SecretStr | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    timeout_s: float = Field(30.0, gt=0)
+
+    def region_dir(self, region: str) -> Path:
+        """Folder of one region's rain archive, factors, models and days."""
+        return self.var_dir.absolute() / "regions" / region
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: names every unknown or unusable `LSWARN_*` variable.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("\n".join(lines)) from error
