@@ -2,3 +2,7 @@
 
 Read `day.py` first: it tells the whole line, ingest, assess, publish, deliver. `retraining.py` tells the other line.
 """
+
+from importlib.metadata import version
+
+__version__ = version("lswarn")

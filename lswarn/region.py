@@ -384,3 +384,15 @@ def _given(error: object) -> str:
     if isinstance(error, dict) and error["type"] == "missing":
         return ""
     return f" (given: {value!r})" if isinstance(value, str | int | float | bool | list | tuple) else ""
+
+
+def find_region(named: Path | None, default: Path | None) -> Region:
+    """The region a command means: the one it names, else `LSWARN_REGION` (`default`), else ./region.toml.
+
+    Raises:
+        RegionError: there is none, or it is at fault.
+    """
+    chosen = named or default or Path("region.toml")
+    if named is None and default is None and not chosen.exists():
+        raise RegionError("no region is named, LSWARN_REGION is not set, and there is no region.toml in this folder")
+    return load_region(chosen)

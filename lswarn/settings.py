@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     """Paths, addresses and secrets, from `LSWARN_*` variables. Frozen.
 
     Attributes:
+        region: region.toml, or the folder that holds it, meant where a command or flow names none.
         database_url: PostgreSQL URL; None means the private server under `var_dir`.
         var_dir: everything lswarn writes: private database, rain archive, factor stacks, models, days.
         smtp_host, smtp_port, smtp_user, smtp_password, smtp_starttls: the mail relay.
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
+    region: Path | None = None
     database_url: SecretStr | None = None
     var_dir: Path = Path("var")
     smtp_host: str = "localhost"

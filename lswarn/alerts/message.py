@@ -1,9 +1,35 @@
-"""How a warning reads: plain text, HTML with a map, and JSON, from templates. Pure."""
+"""How a warning reads: plain text, HTML with a map, and JSON. Pure.
 
-from dataclasses import dataclass, field
-from datetime import date
+What is said lies in `templates/alert.en.j2` and `data_missing.en.j2`, one a language; how it looks lies in
+`mail.txt.j2` and `mail.html.j2`, which know no language. The first speak plain text, and only the HTML layout escapes:
+whatever a road is called, it comes out as a name.
+"""
 
-from lswarn.alerts.policy import Kind, Level
+import json
+import math
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import compress
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from lswarn.alerts.policy import AlertChange, Hit, Kind, Level
+
+LISTED = 12
+"""So many roads, and so many settlements, are listed in a mail; the rest is added up. A webhook gets all."""
+
+NAME_CHARS = 80
+TEXT_COLUMNS = 76
+
+LEVEL_COLOURS = {Level.NONE: "#1d6b45", Level.ORANGE: "#c04f00", Level.RED: "#a8071a"}
+"""Bar behind a mail's headline (white on each is readable); NONE is an alert that ended."""
+
+DATA_MISSING_COLOUR = "#454b66"
+"""Of a mail about missing rain: no level's colour, least of all that of an all-clear."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +67,290 @@ class Outgoing:
     channel: str
     address: str
     message: AlertMessage
+
+
+@dataclass(frozen=True)
+class RainInput:
+    """One archived day of the window: which product it came from, such as `IMERG-Late` `V07B`."""
+
+    day: date
+    product: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        """Product and version in one."""
+        return f"{self.product} {self.version}"
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What a message says beside the change itself.
+
+    Attributes:
+        region, title: the region's identifier and its name for people.
+        made: what of the inputs is made up; empty for a real region.
+        valid_day, issued_at: the day it is about; aware instant of writing.
+        grade: of the seven days' rain, A to E.
+        rain: days that are there, oldest first; `missing`: days that are not.
+        gaps: names of warning areas in which rain is missing although no whole day is.
+        model_id: checkpoint that was asked.
+        clear_after_days: complete days below a level before it is stepped down from.
+        area_name: of the warning area; empty in a message about the whole region.
+        opened_on: day of the alert's first message.
+        r7_max_mm: highest 7-day rain in the area, a lower bound under grade D; None or NaN = unknown.
+        critical_mm: critical 7-day rain where that fell; None or NaN = unknown.
+        critical_source: where the critical rain comes from.
+    """
+
+    region: str
+    title: str
+    made: str
+    valid_day: date
+    issued_at: datetime
+    grade: str
+    rain: tuple[RainInput, ...]
+    missing: tuple[date, ...]
+    model_id: str
+    clear_after_days: int
+    area_name: str = ""
+    opened_on: date | None = None
+    r7_max_mm: float | None = None
+    critical_mm: float | None = None
+    critical_source: str = ""
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def rain_age_h(self) -> float:
+        """Hours from the end of the valid UTC day to the writing of the message."""
+        end_at = datetime.combine(self.valid_day + timedelta(days=1), time(), UTC)
+        return (self.issued_at - end_at) / timedelta(hours=1)
+
+    @property
+    def complete(self) -> bool:
+        """Whether low rain means low rain, so that a warning may be lowered on it."""
+        return self.grade in ("A", "B", "C")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A warning that stays in force while the rain is missing."""
+
+    area_name: str
+    level: Level
+    opened_on: date
+
+
+@dataclass(frozen=True)
+class Places:
+    """Roads, or settlements, in the order they are named."""
+
+    hits: tuple[Hit, ...]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @property
+    def listed(self) -> tuple[Hit, ...]:
+        """Those a mail names; `rest` are those it adds up."""
+        return self.hits[:LISTED]
+
+    @property
+    def rest(self) -> "Places":
+        """Those a mail adds up."""
+        return Places(self.hits[LISTED:])
+
+    @property
+    def length_m(self) -> float:
+        """Of road, together."""
+        return sum(hit.length_m for hit in self.hits)
+
+    @property
+    def people(self) -> int:
+        """Living in those of known population."""
+        return sum(hit.people or 0 for hit in self.hits)
+
+    @property
+    def uncounted(self) -> int:
+        """How many are of unknown population."""
+        return sum(hit.people is None for hit in self.hits)
+
+
+def compose(change: AlertChange, briefing: Briefing, map_png: bytes = b"") -> AlertMessage:
+    """Put one area's change into words.
+
+    Args:
+        change: what the policy decided; its names may hold anything.
+        briefing: with `area_name` and `opened_on`.
+        map_png: picture for the HTML mail; empty for none.
+    """
+    b = _tidy(briefing)
+    hits = [replace(hit, name=one_line(hit.name), ref=one_line(hit.ref)) for hit in change.hits]
+    is_road = [hit.asset == "road" for hit in hits]
+    roads = Places(tuple(sorted(compress(hits, is_road), key=lambda h: (-h.length_m, h.asset_id))))
+    # Unknown population first: nobody knows how many people that is.
+    by_people = sorted(hits, key=lambda h: (h.people is not None, -(h.people or 0), h.asset_id))
+    settlements = Places(tuple(hit for hit in by_people if hit.asset != "road"))
+    probability = max((known for hit in hits if (known := _known(hit.probability_max)) is not None), default=None)
+    words = _say("alert.en.j2", b, change=change, roads=roads, settlements=settlements, probability=probability)
+    data: dict[str, object] = {
+        "area": {"id": change.area_id, "name": b.area_name},
+        "level": change.after.name,
+        "level_before": change.before.name,
+        "opened_on": b.opened_on,
+        "roads": [_facts(hit, change, "name", "ref", "length_m") for hit in roads.hits],
+        "settlements": [_facts(hit, change, "name", "people") for hit in settlements.hits],
+        "people": None if settlements.uncounted else settlements.people,
+        "probability_max": probability,
+    }
+    return _message(change.area_id, change.kind, change.after, b, words, data, map_png)
+
+
+def compose_data_missing(briefing: Briefing, standing: Sequence[Standing] = ()) -> AlertMessage:
+    """Say that rain is missing, which warnings stay in force, and that this is no all-clear."""
+    b = _tidy(briefing)
+    in_force = sorted(standing, key=lambda s: (-s.level, s.area_name))
+    words = _say("data_missing.en.j2", b, standing=in_force)
+    rows = [{"area": s.area_name, "level": s.level.name, "opened_on": s.opened_on} for s in in_force]
+    return _message(None, Kind.DATA_MISSING, Level.NONE, b, words, {"in_force": rows}, b"")
+
+
+def one_line(text: str) -> str:
+    """A name as one line: line breaks and control characters become blanks, direction overrides go."""
+    kept = (" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text if c not in _DIRECTIONS)
+    return " ".join("".join(kept).split())
+
+
+_DIRECTIONS = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
+
+
+def _name(text: str) -> str:
+    """A name within a sentence: not too long, and its right-to-left letters kept from turning their neighbours."""
+    text = one_line(text)
+    short = text if len(text) <= NAME_CHARS else text[: NAME_CHARS - 1].rstrip() + "…"
+    turns = any(unicodedata.bidirectional(c) in ("R", "AL") for c in short)
+    return f"{_FIRST_STRONG_ISOLATE}{short}{_POP_ISOLATE}" if turns else short
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def _length(metres: float) -> str:
+    """350 m, 1.4 km, 23 km: as precise as a map is."""
+    if metres < 995:
+        return f"{round(metres, -1):.0f} m" if metres >= 5 else "a few metres"
+    return f"{metres / 1000:.1f} km" if metres < 9950 else f"{metres / 1000:,.0f} km"
+
+
+def _wrapped(text: str) -> str:
+    hanging = "  " * text.startswith("- ")
+    return textwrap.fill(text, TEXT_COLUMNS, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(("html.j2",), default_for_string=False),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {"name": _name, "day": _day, "length_of": _length, "wrapped": _wrapped, "count": "{:,}".format}
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What is said, before it has a look: plain text throughout.
+
+    Attributes:
+        lead: sentences. `figures`: value and unit.
+        sections: title and lines; a line is one text, or the two cells of a row.
+    """
+
+    subject: str
+    headline: str
+    place: str
+    made: str
+    notice: str
+    lead: list[str]
+    figures: list[list[str]]
+    sections: list[tuple[str, list[list[str]]]]
+
+
+def _say(template: str, briefing: Briefing, **facts: object) -> _Words:
+    facts |= {"b": briefing, "age_h": briefing.rain_age_h}
+    facts |= {"r7_mm": _known(briefing.r7_max_mm), "critical_mm": _known(briefing.critical_mm)}
+    said = vars(_TEMPLATES.get_template(template).make_module(facts))
+    lines = {key: said[key].strip().splitlines() for key in ("lead", "figures", *said["order"])}
+    return _Words(
+        **{key: said[key] for key in ("subject", "headline", "place", "made", "notice")},
+        lead=lines["lead"],
+        figures=[line.split("\t") for line in lines["figures"]],
+        sections=[
+            (title, [line.split("\t") for line in rest])
+            for title, *rest in (lines[key] for key in said["order"])
+            if rest
+        ],
+    )
+
+
+def _message(
+    area_id: str | None,
+    kind: Kind,
+    level: Level,
+    b: Briefing,
+    words: _Words,
+    data: dict[str, object],
+    map_png: bytes,
+) -> AlertMessage:
+    colour = DATA_MISSING_COLOUR if kind is Kind.DATA_MISSING else LEVEL_COLOURS[level]
+    rain = {
+        "grade": b.grade,
+        "complete": b.complete,
+        "age_h": round(b.rain_age_h, 2),
+        "days": [asdict(day) for day in b.rain],
+        "missing": b.missing,
+        "r7_max_mm": _known(b.r7_max_mm),
+        "critical_mm": _known(b.critical_mm),
+        "critical_source": b.critical_source,
+    }
+    data |= {"region": b.region, "title": b.title, "made": b.made, "official": False, "valid_day": b.valid_day}
+    data |= {"headline": words.headline, "summary": " ".join(words.lead), "rain": rain, "model_id": b.model_id}
+    payload = {"type": f"landslide_warning.{kind}", "timestamp": b.issued_at, "data": data}
+    return AlertMessage(
+        area_id,
+        kind,
+        level,
+        b.valid_day,
+        subject=words.subject,
+        text=_TEMPLATES.get_template("mail.txt.j2").render(words=words),
+        html=_TEMPLATES.get_template("mail.html.j2").render(words=words, colour=colour, has_map=bool(map_png)),
+        payload=json.loads(json.dumps(payload, default=_iso, allow_nan=False)),
+        map_png=map_png,
+    )
+
+
+def _iso(value: date) -> str:
+    return value.isoformat()
+
+
+def _tidy(b: Briefing) -> Briefing:
+    return replace(
+        b,
+        title=one_line(b.title),
+        made=one_line(b.made),
+        area_name=one_line(b.area_name),
+        critical_source=one_line(b.critical_source),
+        model_id=one_line(b.model_id),
+        rain=tuple(replace(day, product=one_line(day.product), version=one_line(day.version)) for day in b.rain),
+    )
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _facts(hit: Hit, change: AlertChange, *keys: str) -> dict[str, object]:
+    facts = {"id": hit.asset_id} | {key: getattr(hit, key) for key in keys}
+    return facts | {"probability_max": _known(hit.probability_max), "new": hit.key in change.new}

@@ -21,6 +21,14 @@ class Class(IntEnum):
         """For people: `very high`."""
         return self.name.lower().replace("_", " ")
 
+    @property
+    def colour(self) -> str:
+        """On every map, `#rrggbb`: darker with the class, so that it holds for the colour-blind and on a grey print."""
+        return ("#a7abb3", "#fff6d5", "#fddf8b", "#f7a64a", "#e2603b", "#720d3d")[self]
+
+
+UNKNOWN_HATCH = "////"
+"""How UNKNOWN is hatched on a map, so that it is no mere shade."""
 
 WARNED = (Class.HIGH, Class.VERY_HIGH)
 """Classes that become zones."""

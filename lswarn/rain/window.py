@@ -3,11 +3,16 @@
 A running sum would drift, count a repeated day twice and never forget a bad one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+import numpy as np
 import xarray as xr
+
+from lswarn.errors import GridMismatch, IncompleteWindow
+from lswarn.rain.products import find_product
 
 WINDOW_DAYS = 7
 LEAST_DAYS = 6
@@ -81,3 +86,57 @@ class RainWindow:
 def window_days(day: date) -> tuple[date, ...]:
     """The seven days that end with `day`, oldest first."""
     return tuple(day - timedelta(days=back) for back in reversed(range(WINDOW_DAYS)))
+
+
+def rain_window(day: date, days: Mapping[date, RainDay]) -> RainWindow:
+    """Add up the seven days that end with `day`.
+
+    A cell that is NaN in any of the days is NaN in the total: what fell there is unknown.
+
+    Args:
+        days: the best of each day; other days than the seven are passed over.
+
+    Raises:
+        IncompleteWindow: none of the seven is there, so that not even the grid is known.
+        GridMismatch: two of them lie on different grids.
+    """
+    wanted = window_days(day)
+    there = tuple(days[each] for each in wanted if each in days)
+    missing = tuple(each for each in wanted if each not in days)
+    if not there:
+        raise IncompleteWindow(
+            f"none of the days {wanted[0]} to {day} is archived; fetch them first (lswarn rain fetch)"
+        )
+    for other in there[1:]:
+        require_same_grid(there[0].precipitation, other.precipitation, f"the rain of {there[0].day} and of {other.day}")
+    fields = np.stack([each.precipitation.transpose("lat", "lon").values for each in there])
+    total = fields.sum(axis=0, dtype=np.float64) if len(there) >= LEAST_DAYS else np.full(fields.shape[1:], np.nan)
+    attrs = {"units": "mm", "long_name": f"rain of the seven days to {day}"}
+    field = there[0].precipitation.transpose("lat", "lon").copy(data=total.astype(np.float32)).assign_attrs(attrs)
+    return RainWindow(day, field.rename("rain_7_days"), there, missing, _grade(there))
+
+
+def require_same_grid(one: xr.DataArray, other: xr.DataArray, what: str) -> None:
+    """Refuse to combine two fields cell by cell unless their cell centres are the same.
+
+    Raises:
+        GridMismatch: they are not.
+    """
+    if not all(np.array_equal(one[axis], other[axis]) for axis in ("lat", "lon")):
+        raise GridMismatch(
+            f"{what} lie on different grids: {_extent(one)} and {_extent(other)}; "
+            "did the region's bbox change? Fetch the older days again"
+        )
+
+
+def _extent(field: xr.DataArray) -> str:
+    lat, lon = field["lat"].values, field["lon"].values
+    return f"{len(lat)} x {len(lon)} cells from {lon[0]:g}, {lat[0]:g} to {lon[-1]:g}, {lat[-1]:g}"
+
+
+def _grade(there: tuple[RainDay, ...]) -> Grade:
+    if len(there) < LEAST_DAYS:
+        return Grade.E
+    if len(there) < WINDOW_DAYS:
+        return Grade.D
+    return Grade.A if all(find_product(each.product).late for each in there) else Grade.B

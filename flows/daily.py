@@ -1,0 +1,73 @@
+"""The day under Prefect: the four steps of `lswarn/day.py` as tasks.
+
+A step that opens a door to the network or the database is tried again; assessing computes, and would fail the same way.
+"""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from lswarn import day as line
+from lswarn.errors import AccessDenied, NotYetPublished
+from lswarn.hazard.assess import Assessment
+from lswarn.rain.window import RainWindow
+from lswarn.region import Region, find_region
+from lswarn.settings import Settings, load_settings
+
+DOOR_DELAYS_S: list[float] = [60, 300, 900]
+"""A server that restarts is back within minutes; what takes longer waits for the next schedule."""
+
+
+def time_may_heal(_task: object, _run: object, state: Any) -> bool:
+    """Refused credentials need a person; rain that is not due yet comes with the next schedule."""
+    return not isinstance(state.result(raise_on_failure=False), AccessDenied | NotYetPublished)
+
+
+@task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, retry_condition_fn=time_may_heal, cache_policy=NO_CACHE)
+def ingest(region: Region, settings: Settings, day: date, now: datetime) -> RainWindow:
+    """Door: network, disk, database."""
+    return line.ingest(region, settings, day, now)
+
+
+@task(cache_policy=NO_CACHE)
+def assess(region: Region, settings: Settings, window: RainWindow) -> Assessment:
+    """Computes, block by block."""
+    log = get_run_logger()
+    return line.assess(region, settings, window, lambda done, total: log.info("block %d of %d", done, total))
+
+
+@task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, cache_policy=NO_CACHE)
+def publish(region: Region, settings: Settings, assessment: Assessment, now: datetime) -> line.Publication:
+    """Door: database."""
+    return line.publish(region, settings, assessment, now)
+
+
+@task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, cache_policy=NO_CACHE)
+def deliver(settings: Settings) -> line.Delivery:
+    """Door: database, mail, webhooks. A message that was refused is queued again by itself, and fails no task."""
+    return line.deliver(settings, lambda: datetime.now(UTC))
+
+
+@flow(name="daily")
+def daily(region: Path | None = None, day: date | None = None) -> str:
+    """One day of one region, from rain to warning.
+
+    Args:
+        region: region.toml or its folder; left out, LSWARN_REGION.
+        day: UTC day; left out, yesterday.
+
+    Returns:
+        A sentence on what was done.
+    """
+    settings = load_settings()
+    watched = find_region(region, settings.region)
+    now = datetime.now(UTC)
+    window = ingest(watched, settings, day or line.yesterday(now), now)
+    publication = publish(watched, settings, assess(watched, settings, window), now)
+    delivery = deliver(settings)
+    told = f"{watched.name} {window.day}: rain grade {window.grade}, {publication.sentence}, {delivery.sentence}"
+    get_run_logger().info(told)
+    return told

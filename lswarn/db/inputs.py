@@ -1,0 +1,126 @@
+"""What a day is made from: the rain that was fetched, and the network in use."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+
+from lswarn.db import tables
+from lswarn.errors import NoModel
+from lswarn.region import Region
+
+
+class RainRecord(Protocol):
+    """A granule in the archive."""
+
+    @property
+    def day(self) -> date: ...  # noqa: D102
+    @property
+    def product(self) -> str: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+    @property
+    def uri(self) -> str: ...  # noqa: D102
+    @property
+    def sha256(self) -> str: ...  # noqa: D102
+    @property
+    def fetched_at(self) -> datetime: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A trained network. `role`: candidate, champion or retired; `metrics`: how it did on held-out blocks."""
+
+    id: str
+    role: str
+    path: Path
+    snapshot_id: str
+    metrics: dict[str, Any]
+    made_at: datetime
+    promoted_at: datetime | None
+
+
+def record_rain_days(conn: Connection, region: Region, records: Iterable[RainRecord]) -> None:
+    """Write down the archive's granules; of each day the best one counts and the others are superseded.
+
+    Best is the product that region.toml names first, then the newest version, then the newest fetched.
+    """
+    rows = [
+        {name: getattr(record, name) for name in ("day", "product", "version", "uri", "sha256", "fetched_at")}
+        for record in records
+    ]
+    if rows:
+        conn.execute(insert(tables.rain_day).values(region=region.name).on_conflict_do_nothing(), rows)
+    conn.execute(
+        text("""
+            WITH ranked AS (
+                SELECT id, fetched_at, row_number() OVER best AS place, first_value(fetched_at) OVER best AS best_at
+                FROM lswarn.rain_day
+                WHERE region = :region
+                WINDOW best AS (PARTITION BY day ORDER BY array_position(:products, product), version DESC,
+                                fetched_at DESC, id DESC)
+            )
+            UPDATE lswarn.rain_day AS kept
+            SET superseded_at = CASE WHEN place > 1 THEN greatest(ranked.fetched_at, best_at) END
+            FROM ranked
+            WHERE kept.id = ranked.id AND (superseded_at IS NULL) <> (place = 1)"""),
+        {"region": region.name, "products": [source.product for source in region.rain.sources]},
+    )
+
+
+def record_model(
+    conn: Connection,
+    region: Region,
+    model_id: str,
+    *,
+    path: Path,
+    snapshot_id: str,
+    metrics: Mapping[str, Any],
+    made_at: datetime,
+) -> None:
+    """Write down a trained network as a candidate; one that is known keeps its role."""
+    facts = {"path": str(path), "snapshot_id": snapshot_id, "metrics": dict(metrics), "made_at": made_at}
+    row = insert(tables.model).values(region=region.name, id=model_id, role="candidate", **facts)
+    conn.execute(row.on_conflict_do_update("pk_model", set_=facts))
+
+
+def promote_model(conn: Connection, region: Region, model_id: str) -> None:
+    """Make a recorded network the champion, and retire the one before.
+
+    Raises:
+        NoModel: it was never recorded.
+    """
+    facts = {"region": region.name, "id": model_id}
+    retire = "UPDATE lswarn.model SET role = 'retired' WHERE region = :region AND role = 'champion' AND id <> :id"
+    promote = """UPDATE lswarn.model SET role = 'champion', promoted_at = now()
+                 WHERE region = :region AND id = :id AND role <> 'champion'"""
+    if model_id not in {model.id for model in find_models(conn, region)}:
+        raise NoModel(
+            f"model {model_id} of region {region.name} is not recorded; `lswarn models list` shows those that are"
+        )
+    conn.execute(text(retire), facts)
+    conn.execute(text(promote), facts)
+
+
+def find_models(conn: Connection, region: Region) -> list[ModelRow]:
+    """Every recorded network, newest first."""
+    query = text("""SELECT id, role, path, snapshot_id, metrics, made_at, promoted_at FROM lswarn.model
+                    WHERE region = :region ORDER BY made_at DESC, id""")
+    rows = conn.execute(query, {"region": region.name}).mappings()
+    return [ModelRow(**{**row, "path": Path(row["path"])}) for row in rows]
+
+
+def find_champion(conn: Connection, region: Region) -> ModelRow:
+    """The network in use.
+
+    Raises:
+        NoModel: none has been promoted.
+    """
+    for model in find_models(conn, region):
+        if model.role == "champion":
+            return model
+    raise NoModel(f"region {region.name} has no model in use yet; run: lswarn train")

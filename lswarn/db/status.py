@@ -1,0 +1,63 @@
+"""How a region stands, in one look."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, text
+
+from lswarn.region import Region
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The newest published day. `status`: complete, lower_bound, or unknown, under which no count below means none."""
+
+    valid_day: date
+    grade: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The newest day, what it hit, and what is still to be said.
+
+    Attributes:
+        last_run: None before the first.
+        zones, exceedances, exposed_roads, exposed_settlements: of the last run.
+        open_alerts: warning areas with an open alert.
+        pending_deliveries, failed_deliveries: on their way, and given up.
+    """
+
+    region: str
+    last_run: LastRun | None
+    zones: int
+    exceedances: int
+    exposed_roads: int
+    exposed_settlements: int
+    open_alerts: int
+    pending_deliveries: int
+    failed_deliveries: int
+
+
+def find_status(conn: Connection, region: Region) -> Status:
+    """How the region stands."""
+    facts = {"region": region.name}
+    run = conn.execute(
+        text("SELECT id, valid_day, grade, status FROM lswarn.current_run WHERE region = :region"), facts
+    ).one_or_none()
+    counts = conn.execute(
+        text("""
+            SELECT (SELECT count(*) FROM lswarn.susceptibility_zone WHERE run_id = :run_id) AS zones,
+                   (SELECT count(*) FROM lswarn.rainfall_exceedance WHERE run_id = :run_id) AS exceedances,
+                   (SELECT count(DISTINCT road_id) FROM lswarn.road_exposure WHERE run_id = :run_id) AS exposed_roads,
+                   (SELECT count(DISTINCT settlement_id) FROM lswarn.settlement_exposure
+                    WHERE run_id = :run_id) AS exposed_settlements,
+                   (SELECT count(*) FROM lswarn.alert_now WHERE region = :region) AS open_alerts,
+                   count(*) FILTER (WHERE delivery.status = 'pending') AS pending_deliveries,
+                   count(*) FILTER (WHERE delivery.status = 'dead') AS failed_deliveries
+            FROM lswarn.delivery JOIN lswarn.alert_message AS message ON message.id = message_id
+            WHERE message.region = :region"""),
+        facts | {"run_id": run.id if run else None},
+    ).mappings()
+    last_run = LastRun(run.valid_day, run.grade, run.status) if run else None
+    return Status(region.name, last_run, **counts.one())

@@ -1,0 +1,331 @@
+"""A day in the database: its publication, and what it hit.
+
+A run is published whole or not at all, and publishing a day again replaces that day. `publish` runs on a connection
+from `engine.transaction` that holds the region's lock.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import repeat
+from typing import Any
+
+import geopandas as gpd
+import shapely
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+
+from lswarn.alerts.policy import Hit
+from lswarn.db import tables
+from lswarn.db.engine import copy_rows
+from lswarn.errors import DatabaseError
+from lswarn.hazard.assess import Assessment
+from lswarn.rain.window import Grade
+from lswarn.region import Region
+
+STATUS = {Grade.D: "lower_bound", Grade.E: "unknown"}
+"""Of a run, by the grade of its rain; every other grade is `complete`."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What a run found, all told: zones of class high and above, and what lies in them."""
+
+    zones: int
+    exceedances: int
+    roads: int
+    road_m: float
+    settlements: int
+    people: int
+
+
+@dataclass(frozen=True)
+class Published:
+    """The run that now counts for its day. `repeated`: it was there already, and nothing changed."""
+
+    run_id: int
+    repeated: bool
+    exposure: Exposure
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One publication of one day. `status`: complete, lower_bound or unknown; `current`: not superseded."""
+
+    run_id: int
+    valid_day: date
+    status: str
+    grade: str
+    model_id: str
+    published_at: datetime
+    current: bool
+
+
+@dataclass(frozen=True)
+class MapLayers:
+    """What a map of one warning area shows, EPSG:4326.
+
+    Attributes:
+        area: the warning area. `zones`: class, geometry, within its bounding box.
+        roads: name, ref, exposed, geometry: every road there whole, and its stretches in zones once more as exposed.
+        settlements: name, exposed, geometry.
+    """
+
+    area: BaseGeometry
+    zones: gpd.GeoDataFrame
+    roads: gpd.GeoDataFrame
+    settlements: gpd.GeoDataFrame
+
+
+ROAD_EXPOSURE = """
+    WITH stretch AS MATERIALIZED (
+        SELECT zone.id AS zone_id, road.id AS road_id, zone.class, zone.probability_mean, zone.probability_max,
+               ST_CollectionExtract(ST_Intersection(road.geometry, zone.geometry), 2) AS geometry
+        FROM lswarn.susceptibility_zone AS zone
+        JOIN lswarn.road AS road ON ST_Intersects(road.geometry, zone.geometry)
+        WHERE zone.run_id = :run_id AND road.region = :region AND road.retired_at IS NULL
+    ), part AS MATERIALIZED (
+        SELECT zone_id, road_id, area.id AS area_id, class, probability_mean, probability_max,
+               ST_Multi(CASE WHEN ST_Covers(area.geometry, stretch.geometry) THEN stretch.geometry
+                        ELSE ST_CollectionExtract(ST_Intersection(stretch.geometry, area.geometry), 2) END) AS geometry
+        FROM stretch
+        JOIN lswarn.warning_area AS area ON ST_Intersects(area.geometry, stretch.geometry)
+        WHERE area.region = :region AND area.retired_at IS NULL
+    )
+    INSERT INTO lswarn.road_exposure
+        (run_id, zone_id, road_id, area_id, class, length_m, probability_mean, probability_max, geometry)
+    SELECT :run_id, zone_id, road_id, area_id, class, length_m, probability_mean, probability_max, geometry
+    FROM part CROSS JOIN LATERAL (SELECT ST_Length(ST_Transform(geometry, :srid)) AS length_m) AS measure
+    WHERE length_m > 0"""
+
+SETTLEMENT_EXPOSURE = """
+    WITH piece AS MATERIALIZED (
+        SELECT zone.id AS zone_id, settlement.id AS settlement_id, settlement.population,
+               settlement.area_m2 AS whole_m2, zone.class, zone.probability_mean, zone.probability_max,
+               ST_CollectionExtract(ST_Intersection(settlement.geometry, zone.geometry), 3) AS geometry
+        FROM lswarn.susceptibility_zone AS zone
+        JOIN lswarn.settlement AS settlement ON ST_Intersects(settlement.geometry, zone.geometry)
+        WHERE zone.run_id = :run_id AND settlement.region = :region AND settlement.retired_at IS NULL
+    ), part AS MATERIALIZED (
+        SELECT zone_id, settlement_id, area.id AS area_id, population, whole_m2, class, probability_mean,
+               probability_max,
+               ST_Multi(CASE WHEN ST_Covers(area.geometry, piece.geometry) THEN piece.geometry
+                        ELSE ST_CollectionExtract(ST_Intersection(piece.geometry, area.geometry), 3) END) AS geometry
+        FROM piece
+        JOIN lswarn.warning_area AS area ON ST_Intersects(area.geometry, piece.geometry)
+        WHERE area.region = :region AND area.retired_at IS NULL
+    )
+    INSERT INTO lswarn.settlement_exposure (run_id, zone_id, settlement_id, area_id, class, area_m2, area_share, people,
+                                            probability_mean, probability_max, geometry)
+    SELECT :run_id, zone_id, settlement_id, area_id, class, area_m2, area_share, round(area_share * population),
+           probability_mean, probability_max, geometry
+    FROM part
+    CROSS JOIN LATERAL (SELECT ST_Area(ST_Transform(geometry, :srid)) AS area_m2) AS measure
+    CROSS JOIN LATERAL (SELECT least(area_m2 / whole_m2, 1) AS area_share) AS share
+    WHERE area_m2 > 0"""
+
+
+def publish(
+    conn: Connection, region: Region, assessment: Assessment, *, software: str, published_at: datetime
+) -> Published:
+    """Make an assessment the run that counts for its day, with everything that lies in its zones.
+
+    The same assessment of the same assets again changes nothing. Another one of the same day replaces what was found;
+    the superseded run itself stays on record.
+
+    Raises:
+        DatabaseError: the region, or a warning area the assessment names, is not recorded.
+    """
+    facts: dict[str, Any] = {"region": region.name, "day": assessment.day, "srid": region.srid}
+    known = conn.execute(text("SELECT assets_digest FROM lswarn.region WHERE name = :region"), facts).scalar()
+    if known is None:
+        raise DatabaseError(f"region {region.name} is not recorded; run: lswarn region build")
+    made_from = (assessment.key, known)
+    query = """SELECT id, key, assets_digest FROM lswarn.run
+               WHERE region = :region AND valid_day = :day AND superseded_at IS NULL"""
+    before = conn.execute(text(query), facts).one_or_none()
+    if before and made_from == (before.key, before.assets_digest):
+        return Published(before.id, True, _exposure(conn, before.id))
+    if before:
+        _supersede(conn, before.id, published_at)
+    run_id = _record_run(conn, region, assessment, known, software, published_at)
+    _record_findings(conn, region, run_id, assessment)
+    conn.execute(text("ANALYZE lswarn.susceptibility_zone"))
+    conn.execute(text(ROAD_EXPOSURE), facts | {"run_id": run_id})
+    conn.execute(text(SETTLEMENT_EXPOSURE), facts | {"run_id": run_id})
+    return Published(run_id, False, _exposure(conn, run_id))
+
+
+def _supersede(conn: Connection, run_id: int, at: datetime) -> None:
+    conn.execute(text("UPDATE lswarn.run SET superseded_at = :at WHERE id = :run_id"), {"at": at, "run_id": run_id})
+    for table in (
+        tables.road_exposure,
+        tables.settlement_exposure,
+        tables.susceptibility_zone,
+        tables.rainfall_exceedance,
+        tables.class_area,
+    ):
+        conn.execute(table.delete().where(table.c.run_id == run_id))
+
+
+def _record_run(
+    conn: Connection, region: Region, found: Assessment, assets_digest: str, software: str, published_at: datetime
+) -> int:
+    rasters = {"classes": found.classes, "probability": found.probability}
+    run = insert(tables.run).values(
+        region=region.name,
+        valid_day=found.day,
+        key=found.key,
+        status=STATUS.get(found.grade, "complete"),
+        grade=found.grade.value,
+        model_id=found.model_id or None,
+        rain=list(found.rain),
+        missing=list(found.missing),
+        rules_digest=region.digest,
+        assets_digest=assets_digest,
+        software=software,
+        rasters={name: {"path": str(path), "sha256": found.digests[path.name]} for name, path in rasters.items()},
+        published_at=published_at,
+    )
+    return int(conn.execute(run.returning(tables.run.c.id)).scalar_one())
+
+
+def _record_findings(conn: Connection, region: Region, run_id: int, found: Assessment) -> None:
+    for table, columns, findings in (
+        (tables.susceptibility_zone, ["class", "area_m2", "probability_mean", "probability_max"], found.zones),
+        (
+            tables.rainfall_exceedance,
+            ["rain_mm", "critical_mm", "safety_factor", "lower_bound"],
+            found.exceedances,
+        ),
+    ):
+        shapes = shapely.to_wkb(shapely.set_srid(findings.geometry.to_numpy(), 4326), hex=True, include_srid=True)
+        values = (findings[column].tolist() for column in columns)
+        copy_rows(conn, table, ["run_id", *columns, "geometry"], zip(repeat(run_id), *values, shapes, strict=False))
+    query = text("SELECT source_id, id FROM lswarn.warning_area WHERE region = :region AND retired_at IS NULL")
+    known = {row.source_id: row.id for row in conn.execute(query, {"region": region.name})}
+    areas = found.class_areas
+    if strangers := set(areas["area_id"]) - known.keys():
+        raise DatabaseError(f"warning areas {', '.join(sorted(strangers))} of {region.name} are not recorded")
+    rows = zip(repeat(run_id), areas["area_id"].map(known), areas["class"], areas["area_m2"], strict=False)
+    copy_rows(conn, tables.class_area, ["run_id", "area_id", "class", "area_m2"], rows)
+
+
+def _exposure(conn: Connection, run_id: int) -> Exposure:
+    query = text("""
+        SELECT (SELECT count(*) FROM lswarn.susceptibility_zone WHERE run_id = :run_id) AS zones,
+               (SELECT count(*) FROM lswarn.rainfall_exceedance WHERE run_id = :run_id) AS exceedances,
+               roads, road_m, settlements, people
+        FROM (SELECT count(DISTINCT road_id) AS roads, coalesce(sum(length_m), 0) AS road_m
+              FROM lswarn.road_exposure WHERE run_id = :run_id) AS road
+        CROSS JOIN (SELECT count(DISTINCT settlement_id) AS settlements, coalesce(sum(people), 0) AS people
+                    FROM lswarn.settlement_exposure WHERE run_id = :run_id) AS settlement""")
+    return Exposure(**conn.execute(query, {"run_id": run_id}).mappings().one())
+
+
+def find_hits(conn: Connection, run_id: int) -> dict[str, list[Hit]]:
+    """What lies in very-high zones, by warning area: one `Hit` an asset, summed over zones.
+
+    People of a settlement are its population times the share inside, rounded once. Settlements come after roads, and
+    what is hit hardest comes first.
+    """
+    query = text("""
+        SELECT area.source_id AS area_id, asset, asset_id, hit.name, ref, length_m, people, probability_max
+        FROM (
+            SELECT area_id, 'road' AS asset, road.source_id AS asset_id, name, ref, sum(part.length_m) AS length_m,
+                   0 AS people, max(probability_max) AS probability_max
+            FROM lswarn.road_exposure AS part JOIN lswarn.road AS road ON road.id = road_id
+            WHERE run_id = :run_id AND class = 5
+            GROUP BY area_id, road.id
+            UNION ALL
+            SELECT area_id, 'settlement', settlement.source_id, name, '', 0,
+                   round(least(sum(area_share), 1) * population)::integer, max(probability_max)
+            FROM lswarn.settlement_exposure AS part
+            JOIN lswarn.settlement AS settlement ON settlement.id = settlement_id
+            WHERE run_id = :run_id AND class = 5
+            GROUP BY area_id, settlement.id
+        ) AS hit (area, asset, asset_id, name, ref, length_m, people, probability_max)
+        JOIN lswarn.warning_area AS area ON area.id = hit.area
+        ORDER BY area_id, asset, people DESC NULLS FIRST, length_m DESC, asset_id""")
+    hits: dict[str, list[Hit]] = {}
+    for row in conn.execute(query, {"run_id": run_id}).mappings():
+        fields = dict(row)
+        hits.setdefault(fields.pop("area_id"), []).append(Hit(**fields))
+    return hits
+
+
+def newest_day(conn: Connection, region: Region) -> date | None:
+    """Newest published day; None before the first."""
+    query = text("SELECT max(valid_day) FROM lswarn.run WHERE region = :region AND superseded_at IS NULL")
+    return conn.execute(query, {"region": region.name}).scalar()
+
+
+def find_runs(conn: Connection, region: Region, limit: int = 30) -> list[RunRow]:
+    """The last publications, newest first, superseded ones among them."""
+    query = text("""
+        SELECT id AS run_id, valid_day, status, grade, coalesce(model_id, '') AS model_id, published_at,
+               superseded_at IS NULL AS current
+        FROM lswarn.run WHERE region = :region ORDER BY id DESC LIMIT :limit""")
+    return [RunRow(**row) for row in conn.execute(query, {"region": region.name, "limit": limit}).mappings()]
+
+
+def find_rain_facts(conn: Connection, run_id: int, area_id: str) -> tuple[float | None, float | None]:
+    """Seven-day rain and critical rainfall, mm, of the wettest exceedance cell that meets a warning area.
+
+    None and None where no cell there exceeds its critical rainfall.
+    """
+    query = text("""
+        SELECT rain_mm, critical_mm
+        FROM lswarn.rainfall_exceedance AS cell
+        JOIN lswarn.run AS run ON run.id = cell.run_id
+        JOIN lswarn.warning_area AS area ON area.region = run.region AND area.source_id = :area_id
+        WHERE run.id = :run_id AND ST_Intersects(cell.geometry, area.geometry)
+        ORDER BY rain_mm DESC, critical_mm LIMIT 1""")
+    row = conn.execute(query, {"run_id": run_id, "area_id": area_id}).one_or_none()
+    return (row.rain_mm, row.critical_mm) if row else (None, None)
+
+
+def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
+    """What a map of one warning area shows.
+
+    Raises:
+        DatabaseError: there is no such warning area.
+    """
+    facts = {"run_id": run_id, "area_id": area_id}
+    queries = {
+        "area": """
+            SELECT area.id, area.region, area.geometry FROM lswarn.warning_area AS area
+            JOIN lswarn.run AS run ON run.region = area.region
+            WHERE run.id = :run_id AND area.source_id = :area_id""",
+        "zones": """
+            SELECT class, zone.geometry FROM lswarn.susceptibility_zone AS zone
+            JOIN lswarn.warning_area AS area ON area.id = :area AND zone.geometry && area.geometry
+            WHERE run_id = :run_id ORDER BY class, zone.id""",
+        "roads": """
+            SELECT name, ref, exposed, geometry
+            FROM (SELECT road.id, name, ref, false AS exposed, road.geometry FROM lswarn.road AS road
+                  WHERE region = :region AND retired_at IS NULL
+                  UNION ALL
+                  SELECT road.id, name, ref, true, part.geometry FROM lswarn.road_exposure AS part
+                  JOIN lswarn.road AS road ON road.id = road_id
+                  WHERE run_id = :run_id AND class = 5) AS drawn
+            WHERE geometry && (SELECT geometry FROM lswarn.warning_area WHERE id = :area)
+            ORDER BY exposed, id""",
+        "settlements": """
+            SELECT settlement.name, settlement.geometry,
+                   EXISTS (SELECT FROM lswarn.settlement_exposure
+                           WHERE run_id = :run_id AND settlement_id = settlement.id AND class = 5) AS exposed
+            FROM lswarn.settlement AS settlement
+            JOIN lswarn.warning_area AS area ON area.id = :area AND settlement.geometry && area.geometry
+            WHERE settlement.region = :region AND settlement.retired_at IS NULL
+            ORDER BY exposed, settlement.id""",
+    }
+
+    def layer(name: str) -> gpd.GeoDataFrame:
+        return gpd.read_postgis(text(queries[name]), conn, geom_col="geometry", crs=4326, params=facts)
+
+    area = layer("area")
+    if area.empty:
+        raise DatabaseError(f"run {run_id} knows no warning area {area_id}")
+    facts |= {"area": int(area["id"].iloc[0]), "region": str(area["region"].iloc[0])}
+    return MapLayers(area.geometry.iloc[0], layer("zones"), layer("roads"), layer("settlements"))

@@ -1,0 +1,212 @@
+"""The demo: ten days from rain to warnings, through the same functions that run for real.
+
+The world is made and its servers run on the loopback; all else (fetching, factors, training, runs, database, mails,
+webhooks) is the real thing. Each telling begins anew: what an earlier one archived, published and sent is forgotten
+first, while what it built and trained stays.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from socket import create_server
+
+import geopandas as gpd
+from pydantic import SecretStr
+
+from lswarn import day as line
+from lswarn import groundwork, retraining
+from lswarn.db import assets, inputs, outbox, server, store
+from lswarn.db.engine import database_url, migrate, open_database, transaction
+from lswarn.demo.report import ReportDay, ReportMessage, write_report
+from lswarn.demo.servers import HOST, MailSink, RainServer, WebhookReceiver
+from lswarn.demo.world import World, make_world
+from lswarn.errors import CheckpointMismatch, NoModel
+from lswarn.hazard.classes import Class
+from lswarn.model.checkpoint import load_checkpoint
+from lswarn.rain.thresholds import critical_rainfall
+from lswarn.rain.window import window_days
+from lswarn.region import Region, load_region
+from lswarn.settings import Settings
+
+RUN_AT = time(15, 30)
+"""When the demo's daily run is, UTC, on the day after the one it is about."""
+
+WEBHOOK_SECRET = SecretStr("whsec_bHN3YXJuLWRlbW8tbm90LWEtc2VjcmV0LWF0LWFsbA==")
+"""Signs the demo's webhooks, between two ends of one process."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the demo came to.
+
+    Attributes:
+        rows: one a day, for a table.
+        next_steps: what to look at and to try next.
+    """
+
+    rows: list[dict[str, object]]
+    next_steps: str
+
+
+def tell(folder: Path, settings: Settings, say: Callable[[str], None], clock: Callable[[], datetime]) -> Told:
+    """Make the world, train a model, run the ten days, and write the report.
+
+    Args:
+        folder: of the world, its mails and webhooks, and the report.
+        say: told what is being done.
+        clock: real time, for training and delivery; the days themselves run on the world's own calendar.
+    """
+    folder = folder.absolute()
+    if settings.database_url is None:
+        say("starting the private PostGIS")
+        server.start(settings.var_dir)
+    migrate(database_url(settings))
+    for name in ("mail", "webhooks"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+    rain_port = _free_port()
+    with ExitStack() as servers:
+        hooks = servers.enter_context(WebhookReceiver(folder / "webhooks", WEBHOOK_SECRET.get_secret_value()))
+        mail = servers.enter_context(MailSink(folder / "mail"))
+        say("making the world: terrain, roads, rock, past landslides, rain")
+        world = make_world(folder / "world", rain_url=f"http://{HOST}:{rain_port}", webhook_url=hooks.url)
+        rain = servers.enter_context(RainServer(world.granules, rain_port, now=_run_at(world.days[0])))
+        sink = {"smtp_host": mail.host, "smtp_port": mail.port, "webhook_secret": WEBHOOK_SECRET}
+        settings = settings.model_copy(update=sink)
+        region = load_region(world.region_toml)
+        _forget(region, settings)
+
+        say("building the ten factors")
+        groundwork.build(region, settings, lambda name, share: None)
+        groundwork.load_assets(region, settings)
+        _train(region, settings, world, say, clock)
+
+        days, rows = [], []
+        for day in world.days:
+            rain.now = _run_at(day)
+            told, row = _run(region, settings, day, rain.now, clock)
+            days.append(told)
+            rows.append(row)
+            say(f"  {day}: rain grade {told.grade}; {row['said'] or 'nothing to say'}")
+
+        say("writing the report")
+        _write_report(folder / "report.html", region, settings, world, days)
+        return Told(rows, _next_steps(folder, world, settings, len(mail.received), len(hooks.received)))
+
+
+def _run_at(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), RUN_AT, UTC)
+
+
+def _free_port() -> int:
+    with create_server((HOST, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _forget(region: Region, settings: Settings) -> None:
+    """Begin anew, as far as the days go."""
+    with transaction(open_database(settings), region) as conn:
+        store.forget_days(conn, region)
+    shutil.rmtree(settings.region_dir(region.name) / "rain", ignore_errors=True)
+
+
+def _train(
+    region: Region, settings: Settings, world: World, say: Callable[[str], None], clock: Callable[[], datetime]
+) -> None:
+    """Train a model, unless the champion learnt from this very snapshot."""
+    say("fetching the rain of past storms")
+    weeks = {day for last in world.training_days for day in window_days(last)}
+    line.fetch_days(region, settings, sorted(weeks), _run_at(world.days[0]))
+    taken = retraining.snapshot(region, settings, clock())
+    try:
+        with transaction(open_database(settings)) as conn:
+            champion = inputs.find_champion(conn, region)
+        known = champion.snapshot_id == taken.name and load_checkpoint(champion.path).config == region.model
+    except (NoModel, CheckpointMismatch):
+        known = False
+    if known:
+        say(f"model {champion.id} has learnt from these storms already")
+        return
+    say(f"training on {len(world.training_days)} past weeks of rain")
+    model_id = retraining.train(region, settings, taken, lambda step, losses: None)
+    scores = retraining.evaluate(region, settings, taken, model_id, clock())
+    promotion = retraining.promote(region, settings, taken, model_id, scores)
+    say(
+        f"model {model_id}: AUC {scores.auc:.3f} on ground held out; promoted: {promotion.promoted}, {promotion.reason}"
+    )
+
+
+def _run(
+    region: Region, settings: Settings, day: date, now: datetime, clock: Callable[[], datetime]
+) -> tuple[ReportDay, dict[str, object]]:
+    """One day, as `lswarn run` does it: what the report shows of it, and a row of the table."""
+    window = line.ingest(region, settings, day, now)
+    assessment = line.assess(region, settings, window, lambda done, of: None)
+    publication = line.publish(region, settings, assessment, now)
+    delivery = line.deliver(settings, clock)
+    with transaction(open_database(settings)) as conn:
+        standing = outbox.find_alerts(conn, region)
+        hits = [hit for found in store.find_hits(conn, publication.run_id).values() for hit in found]
+    early = ", ".join(f"{d.day:%-d %b} from the early run" for d in window.days if d.product == "IMERG-Early")
+    absent = ", ".join(f"{missing:%-d %b} is missing" for missing in window.missing)
+    told = ReportDay(
+        day=day,
+        grade=window.grade,
+        classes=assessment.classes,
+        rain=window.total,
+        critical=critical_rainfall(region.rain.threshold, window.total),
+        zones=assessment.zones,
+        exceedances=assessment.exceedances,
+        levels={area_id: state.level for area_id, state in standing.items()},
+        road_km=sum(hit.length_m for hit in hits) / 1000,
+        people=sum(hit.people or 0 for hit in hits),
+        note="; ".join(filter(None, (absent, early))),
+    )
+    row: dict[str, object] = {
+        "day": day,
+        "grade": window.grade.value,
+        "most_rain_mm": round(float(window.total.max())),
+        "cells_exceeded": len(assessment.exceedances),
+        "very_high_zones": int((assessment.zones["class"] == Class.VERY_HIGH).sum()),
+        "road_km": round(told.road_km, 1),
+        "people": told.people,
+        "said": ", ".join(f"{m.kind} {m.area_id or ''}".strip() for m in publication.messages),
+        "delivered": delivery.delivered,
+    }
+    return told, row
+
+
+def _write_report(path: Path, region: Region, settings: Settings, world: World, days: Sequence[ReportDay]) -> None:
+    with transaction(open_database(settings)) as conn:
+        history = outbox.find_alert_history(conn, region)
+        areas = assets.find_warning_areas(conn, region).rename(columns={"area_id": "id"})
+    write_report(
+        path,
+        title=region.title,
+        made=region.made,
+        dem=world.dem,
+        areas=areas,
+        roads=gpd.read_file(region.assets.roads.file),
+        settlements=gpd.read_file(region.assets.settlements.file),
+        days=days,
+        messages=[ReportMessage(e.valid_day, e.area_id or None, e.kind, e.level, e.subject) for e in history],
+    )
+
+
+def _next_steps(folder: Path, world: World, settings: Settings, mails: int, webhooks: int) -> str:
+    region, database = world.region_toml, database_url(settings).replace("+psycopg", "")
+    classes = settings.region_dir("demo") / "days"
+    return f"""
+The report:      {folder / "report.html"}
+{mails} mails:        {folder / "mail"}/*.eml
+{webhooks} webhooks:     {folder / "webhooks"}/*.json
+
+What to try next
+  lswarn status {region}
+  lswarn alerts list {region}
+  lswarn rain status {region}
+  psql '{database}' -c 'TABLE lswarn.exposed_road_now'
+  QGIS: open {classes}/<day>/<key>/classes.tif, and the views of schema lswarn over the same connection"""

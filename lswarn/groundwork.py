@@ -1,0 +1,88 @@
+"""Groundwork: what must lie ready before the first day, the factors on disk and the assets in the database.
+
+Repeated whenever region.toml or a file it names has changed; what has not changed is not done again.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import geopandas as gpd
+import pandas as pd
+
+from lswarn.db import assets
+from lswarn.db.engine import open_database, transaction
+from lswarn.errors import RegionError
+from lswarn.factors.check import check
+from lswarn.factors.stack import FactorStack, build_stack
+from lswarn.region import Asset, Region
+from lswarn.settings import Settings
+from lswarn.sources import load_vector
+
+MEANINGS = ("id", "name", "ref", "kind", "population")
+
+
+def build(region: Region, settings: Settings, on_progress: Callable[[str, float], None]) -> FactorStack:
+    """Check every entry of region.toml, then build what is missing of the ten factors.
+
+    Raises:
+        RegionError: with everything that is wrong, before anything is built.
+    """
+    if problems := check(region):
+        raise RegionError(*problems)
+    return build_stack(region, settings.region_dir(region.name) / "factors", on_progress=on_progress)
+
+
+def load_assets(region: Region, settings: Settings) -> dict[str, int]:
+    """Put roads, settlements, warning areas and known landslides into the database; known ones are updated.
+
+    Returns:
+        How many features there are of each.
+    """
+    frames = {
+        name: _features(region, getattr(region.assets, name), f"assets.{name}")
+        for name in ("roads", "settlements", "warning_areas")
+    }
+    landslides = _landslides(region)
+    digest = hashlib.sha256()
+    for frame in frames.values():
+        digest.update(frame.to_wkb().to_csv(index=False).encode())
+    with transaction(open_database(settings), region) as conn:
+        assets.record_region(conn, region, digest.hexdigest())
+        assets.record_assets(conn, region, **frames)
+        assets.record_landslides(conn, region, landslides)
+    return {name.replace("_", " "): len(frame) for name, frame in (frames | {"landslides": landslides}).items()}
+
+
+def _features(region: Region, asset: Asset, context: str) -> gpd.GeoDataFrame:
+    """One asset file with its fields named by what they mean, in degrees."""
+    named = {meaning: field for meaning in MEANINGS if (field := getattr(asset, meaning)) is not None}
+    frame = load_vector(
+        asset.file,
+        layer=asset.layer,
+        fields=sorted(set(named.values())),
+        crs="EPSG:4326",
+        bbox=region.bbox,
+        context=context,
+    )
+    columns = {meaning: frame[named[meaning]] if meaning in named else None for meaning in MEANINGS}
+    return gpd.GeoDataFrame(columns, geometry=frame.geometry, index=frame.index)
+
+
+def _landslides(region: Region) -> gpd.GeoDataFrame:
+    """The inventory as id, day (null: undated) and geometry, in degrees."""
+    told = region.inventory
+    frame = load_vector(
+        told.file,
+        layer=told.layer,
+        fields=[field for field in (told.id, told.date) if field is not None],
+        crs="EPSG:4326",
+        bbox=region.bbox,
+        context="inventory",
+    )
+    day: pd.Series | None = None
+    if told.date is not None:
+        try:
+            day = pd.to_datetime(frame[told.date], errors="raise", utc=True).dt.date
+        except (ValueError, TypeError) as error:
+            raise RegionError(f"inventory: {told.file}: field {told.date!r}: {error}; write YYYY-MM-DD") from error
+    return gpd.GeoDataFrame({"id": frame[told.id], "day": day}, geometry=frame.geometry, index=frame.index)

@@ -1,0 +1,152 @@
+"""The training loop, on one page: crops, steps, then what turns the score into a probability and five classes."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, replace
+
+import mapclassify
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.special import expit
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lswarn.errors import TrainingError
+from lswarn.grid import Block
+from lswarn.model.checkpoint import Checkpoint
+from lswarn.model.crops import Crops
+from lswarn.model.evaluate import LIMIT, LOG_ODDS, Tally, tally
+from lswarn.model.holdout import Holdout, hold_out
+from lswarn.model.loss import physics_loss
+from lswarn.model.predict import Predictor, device_of
+from lswarn.model.samples import FactorReader, Observed, Snapshot
+from lswarn.model.unet import Encoding, build
+from lswarn.region import Model
+
+LEAST_LANDSLIDES = 20
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.05
+AVERAGING = 0.97
+"""The weights kept are a running average: the last steps' noise is not part of a model."""
+LOOKED_AT = 16
+"""Batches looked at before training, for scaling and prevalence."""
+CALIBRATION_BLOCKS = 64
+"""Blocks of training ground, chosen at random in a larger region, on which probabilities and breaks are set."""
+SCALING_CELLS = 20_000
+"""Cells a block that scaling is learnt from."""
+JENKS_SAMPLE = 4000
+
+
+def train(
+    config: Model,
+    factors: FactorReader,
+    snapshot: Snapshot,
+    *,
+    device: str = "auto",
+    on_step: Callable[[int, dict[str, float]], None] = lambda step, parts: None,
+) -> Checkpoint:
+    """Train a network and make a checkpoint of it. The same inputs and seed give the same one on the same machine.
+
+    Args:
+        on_step: told the step, from 1, and the parts of its loss.
+
+    Raises:
+        TrainingError: fewer than `LEAST_LANDSLIDES` on training ground, no ground with all factors known, a loss that
+            is no number any more.
+        GridMismatch: the snapshot is in another CRS than the factors.
+    """
+    holdout = hold_out(factors.grid, config)
+    crops = Crops(factors, Observed(snapshot, factors.grid), holdout, config)
+    if crops.landslides < LEAST_LANDSLIDES:
+        raise TrainingError(
+            f"{crops.landslides} landslides on training ground, at least {LEAST_LANDSLIDES} are needed: "
+            "extend the inventory or the region"
+        )
+    blocks = _sampled_blocks(factors, holdout, config.seed)
+    encoding = _scaling(factors, blocks, holdout, snapshot)
+    weight = config.positive_weight or max(1.0, _balance(crops) / 4)
+    where = device_of(device)
+    with torch.random.fork_rng(), ThreadPoolExecutor(1) as reader:
+        torch.manual_seed(config.seed)
+        network = build(config, encoding).to(where, memory_format=torch.channels_last)
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING), use_buffers=True)
+        optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=max(config.steps, 2))
+        upcoming = reader.submit(crops.draw)
+        for step in range(1, config.steps + 1):
+            batch, upcoming = upcoming.result(), reader.submit(crops.draw)  # the next is read while this one is learnt
+            x, rain, label, danger = (torch.from_numpy(part).to(where) for part in astuple(batch))
+            loss, parts = physics_loss(
+                network(x, rain),
+                label,
+                danger,
+                positive_weight=weight,
+                physics_weight=config.physics_weight,
+                physics=config.physics,
+            )
+            figures = {name: part.item() for name, part in ({"total": loss} | parts).items()}
+            if not np.isfinite(figures["total"]):
+                lost = [name for name, figure in figures.items() if not np.isfinite(figure)]
+                raise TrainingError(f"the loss is no number at step {step} ({', '.join(lost)}): look for wild factors")
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            average.update_parameters(network)
+            on_step(step, figures)
+    draft = Checkpoint(
+        config=config,
+        encoding=encoding,
+        positive_weight=1.0,
+        breaks=(0.2, 0.4, 0.6, 0.8),
+        factors_digest=factors.digest,
+        snapshot_id=snapshot.id,
+        metrics={f"loss_{name}": figure for name, figure in figures.items()} | {"class_weight": weight},
+        state={name: t.detach().cpu().contiguous() for name, t in average.module.state_dict().items()},
+    )
+    score = tally(Predictor(draft, device), factors, snapshot, blocks, holdout)
+    shift = _shift(score)
+    return replace(draft, positive_weight=float(np.exp(shift)), breaks=natural_breaks(score, shift))
+
+
+def natural_breaks(score: Tally, shift: float) -> tuple[float, float, float, float]:
+    """Breaks."""
+    both = score.stable + score.slid
+    heap = np.cumsum(both)
+    at = np.searchsorted(heap, (np.arange(JENKS_SAMPLE) + 0.5) / JENKS_SAMPLE * heap[-1])
+    return tuple(mapclassify.FisherJenks(np.arcsin(np.sqrt(expit(LOG_ODDS[at] - shift))), k=5).bins[:4])
+
+
+def _sampled_blocks(factors: FactorReader, holdout: Holdout, seed: int) -> list[Block]:
+    """Blocks with training ground, all of them or `CALIBRATION_BLOCKS` drawn at random."""
+    blocks = [block for block in factors.grid.blocks() if not holdout.mask(block).all()]
+    chosen = np.random.default_rng(seed).permutation(len(blocks))[:CALIBRATION_BLOCKS]
+    return [blocks[i] for i in sorted(chosen)]
+
+
+def _scaling(factors: FactorReader, blocks: list[Block], holdout: Holdout, snapshot: Snapshot) -> Encoding:
+    """Learnt on training ground only."""
+    rng = np.random.default_rng(0)
+    cells = []
+    for block in blocks:
+        ground = factors.read(block)
+        known = ground[:, ~np.isnan(ground).any(0) & ~holdout.mask(block)]
+        cells.append(known[:, rng.permutation(known.shape[1])[:SCALING_CELLS]])
+    sampled = np.concatenate(cells, 1)
+    if not sampled.size:
+        raise TrainingError("no cell of the training ground has all ten factors known: see `lswarn region check`")
+    return Encoding.measured(sampled, np.stack([scene.rain.values for scene in snapshot.scenes]))
+
+
+def _balance(crops: Crops) -> float:
+    """Stable cells for each cell that slid, in the crops as they are drawn."""
+    labels = [crops.draw().label for _ in range(LOOKED_AT)]
+    return sum(int((label == 0).sum()) for label in labels) / max(1, sum(int((label == 1).sum()) for label in labels))
+
+
+def _shift(score: Tally) -> float:
+    """How much too high the log-odds of the score are, for the mean probability to be the share of cells that slid."""
+    both, slid = score.stable + score.slid, score.slid.sum()
+    if not slid:
+        raise TrainingError("no landslide lies where factors and rain are known: see `lswarn region check`")
+    return float(brentq(lambda shift: both @ expit(LOG_ODDS - shift) - slid, -2 * LIMIT, 2 * LIMIT))

@@ -1,0 +1,191 @@
+"""The network in one file: what it makes of the factors, its U-Net, and how rain enters it.
+
+Whichever way rain enters, the interface is `forward(factors [B, 10, H, W], rain [B, S, H, W] mm) -> logit [B, S, H, W]`
+for S storms over the same ground; H and W are multiples of `2**depth`. Factors come raw, in their own units, NaN where
+unknown: the scaling is part of the network, so nobody can apply another. Nothing tells it where on the map it is.
+
+U-Net: Ronneberger et al. 2015, doi 10.1007/978-3-319-24574-4_28. That it reads these ten factors and the rain of seven
+days follows Zhang and Deng 2026, doi 10.1038/s41598-026-46873-4; shape and rain response are our own choices.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lswarn.region import FACTORS, Model
+
+CONTINUOUS = ("slope", "curvature", "river_distance", "fault_distance", "rainfall", "temperature", "seismic_intensity")
+DISTANCES = ("river_distance", "fault_distance")
+FARTHEST_STD = 4.0
+"""Scaled values are clipped here: a cliff's curvature is no reason for a wild answer."""
+
+KNOTS_MM = (0.0, 20.0, 40.0, 70.0, 100.0, 150.0, 200.0, 300.0, 450.0)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What raw inputs are scaled by, learnt on the training area.
+
+    Attributes:
+        mean, std: of each of `CONTINUOUS`, distances as log(1 + m).
+        landforms, rock_types: codes seen in training, each an input of its own; any other code is unknown.
+        rain_mean_mm, rain_std_mm: of the 7-day rain trained on.
+        rain_max_mm: most rain trained on; more counts as this much, since the response beyond it was never seen.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    landforms: tuple[int, ...]
+    rock_types: tuple[int, ...]
+    rain_mean_mm: float
+    rain_std_mm: float
+    rain_max_mm: float
+
+    @classmethod
+    def measured(cls, cells: NDArray[np.float32], rain: NDArray[np.float32]) -> Self:
+        """From sampled cells [10, n] with all factors known, and their rain, mm, of any shape, NaN skipped."""
+        by_name = dict(zip(FACTORS, cells.astype(np.float64), strict=True))
+        values = [np.log1p(by_name[name]) if name in DISTANCES else by_name[name] for name in CONTINUOUS]
+        return cls(
+            mean=tuple(float(v.mean()) for v in values),
+            std=tuple(float(v.std()) or 1.0 for v in values),  # a constant factor becomes 0 everywhere
+            landforms=tuple(int(code) for code in np.unique(by_name["landform"])),
+            rock_types=tuple(int(code) for code in np.unique(by_name["rock_type"])),
+            rain_mean_mm=float(np.nanmean(rain)),
+            rain_std_mm=float(np.nanstd(rain)) or 1.0,
+            rain_max_mm=float(np.nanmax(rain)),
+        )
+
+    @property
+    def channels(self) -> int:
+        """Inputs of the U-Net made of the ten factors."""
+        return len(CONTINUOUS) + 2 + len(self.landforms) + len(self.rock_types)
+
+
+class Encoder(nn.Module):
+    """Raw factors to inputs of a network."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        for name in ("mean", "std", "landforms", "rock_types"):
+            values = torch.tensor(getattr(encoding, name), dtype=torch.float32)
+            self.register_buffer(name, values.view(-1, 1, 1), persistent=False)
+
+    def forward(self, factors: Tensor) -> Tensor:
+        """[B, 10, H, W] to [B, C, H, W]; unknown becomes 0, which is a mean value, no direction and no class."""
+        by_name = dict(zip(FACTORS, factors.unbind(1), strict=True))
+        plain = torch.stack([by_name[n].log1p() if n in DISTANCES else by_name[n] for n in CONTINUOUS], 1)
+        plain = ((plain - self.mean) / self.std).clamp(-FARTHEST_STD, FARTHEST_STD)
+        angle = by_name["aspect"].deg2rad()
+        # North is next to north-north-west, so an angle enters as a direction; flat ground (-1) has none.
+        direction = torch.stack([angle.sin(), angle.cos()], 1) * (by_name["aspect"] >= 0).unsqueeze(1)
+        landform = by_name["landform"].unsqueeze(1) == self.landforms
+        rock_type = by_name["rock_type"].unsqueeze(1) == self.rock_types
+        return torch.cat([plain, direction, landform, rock_type], 1).nan_to_num(0.0)
+
+
+class UNet(nn.Module):
+    """Two 3x3 convolutions a level, `depth` halvings, skips across."""
+
+    def __init__(self, inputs: int, outputs: int, base_width: int, depth: int) -> None:
+        super().__init__()
+        widths = [base_width * 2**level for level in range(depth + 1)]
+        self.down = nn.ModuleList(_pair(i, o) for i, o in zip([inputs, *widths], widths, strict=False))
+        self.up = nn.ModuleList(_pair(here + below, here) for here, below in pairwise(widths))
+        self.out = nn.Conv2d(base_width, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, outputs, H, W]."""
+        skips = []
+        for level, down in enumerate(self.down):
+            x = down(functional.max_pool2d(x, 2) if level else x)  # (B, width·2^level, H/2^level, W/2^level)
+            skips.append(x)
+        for up, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
+            x = up(torch.cat([skip, functional.interpolate(x, scale_factor=2.0)], 1))
+        return self.out(x)
+
+
+def _pair(inputs: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in (inputs, outputs):
+        layers += [nn.Conv2d(width, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class MonotoneUNet(nn.Module):
+    """More rain can never lower the probability of a cell, by construction.
+
+    The U-Net reads the ten factors only; at each cell it gives a and b_k of
+
+        logit(r) = a + sum_k softplus(b_k) · phi_k(r)
+
+    where phi_k rises from 0 to 1 between two knots of `KNOTS_MM` and is flat outside them. A rain cell is some hundred
+    times wider than ground cells, so within the network's reach a rain channel would hold next to nothing spatial.
+    """
+
+    def __init__(self, encoding: Encoding, base_width: int, depth: int) -> None:
+        super().__init__()
+        self.rain_max_mm = encoding.rain_max_mm
+        self.encoder = Encoder(encoding)
+        self.trunk = UNet(encoding.channels, len(KNOTS_MM), base_width, depth)
+
+    def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
+        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
+        trunk = self.trunk(self.encoder(factors))  # (B, 1 + knots - 1, H, W)
+        logit, rise = trunk[:, :1], functional.softplus(trunk[:, 1:])
+        r = rain.nan_to_num(0.0).clamp(max=self.rain_max_mm)
+        for k, (low, high) in enumerate(pairwise(KNOTS_MM)):
+            logit = logit + rise[:, k : k + 1] * ((r - low) / (high - low)).clamp(0, 1)  # (B, S, H, W)
+        return logit
+
+
+class ChannelUNet(nn.Module):
+    """The 7-day rain as one more input channel, as published: the reference. Nothing keeps it from falling."""
+
+    def __init__(self, encoding: Encoding, base_width: int, depth: int) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.encoder = Encoder(encoding)
+        self.trunk = UNet(encoding.channels + 1, 1, base_width, depth)
+
+    def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
+        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
+        batch, storms, height, width = rain.shape
+        r = (rain.clamp(max=self.encoding.rain_max_mm) - self.encoding.rain_mean_mm) / self.encoding.rain_std_mm
+        ground = self.encoder(factors).repeat_interleave(storms, 0)  # (B·S, C, H, W)
+        x = torch.cat([ground, r.nan_to_num(0.0).view(-1, 1, height, width)], 1)
+        return self.trunk(x).view(batch, storms, height, width)
+
+
+Network = MonotoneUNet | ChannelUNet
+
+
+def build(config: Model, encoding: Encoding) -> Network:
+    """The network a config describes, with fresh weights from torch's own random state."""
+    kind = {"monotone": MonotoneUNet, "channel": ChannelUNet}[config.rain]
+    return kind(encoding, config.base_width, config.depth)
+
+
+def halo(depth: int) -> int:
+    """Cells to read around a block so that each of its cells sees all that the network can see; a multiple of 2**depth.
+
+    Followed backwards through the layers from one cell, [low, high): a 3x3 convolution widens by 1 a side, an
+    upsampling halves, a pooling doubles. How far it reaches depends on where in the 2**depth phase the cell lies, so
+    the farthest is taken. Holds where blocks start at multiples of 2**depth, wherever they end.
+    """
+    farthest = 0
+    for cell in range(2**depth):
+        low, high = cell, cell + 1
+        for _ in range(depth):
+            low, high = (low - 2) // 2, -(-(high + 2) // 2)
+        low, high = low - 2, high + 2
+        for _ in range(depth):
+            low, high = 2 * low - 2, 2 * high + 2
+        farthest = max(farthest, cell - low, high - (cell + 1))
+    return -(-farthest // 2**depth) * 2**depth

@@ -1,0 +1,187 @@
+"""Retraining: snapshot, train, evaluate, promote.
+
+The other line. A snapshot freezes what is learnt from; a candidate is trained on one part of the ground and judged on
+another that neither it nor the champion has seen; only a candidate that is no worse becomes the champion.
+`flows/retrain.py` schedules the same four functions.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+
+from lswarn.day import archived_days, fetch_days
+from lswarn.db import assets, inputs
+from lswarn.db.engine import open_database, transaction
+from lswarn.errors import TrainingError
+from lswarn.factors.stack import open_stack
+from lswarn.model.checkpoint import load_checkpoint, save_checkpoint
+from lswarn.model.evaluate import Evaluation, better
+from lswarn.model.evaluate import evaluate as evaluate_model
+from lswarn.model.samples import Scene, Snapshot, load_snapshot, save_snapshot
+from lswarn.model.train import train as train_model
+from lswarn.rain.archive import load_archived
+from lswarn.rain.thresholds import critical_rainfall
+from lswarn.rain.window import RainWindow, rain_window, window_days
+from lswarn.region import Region
+from lswarn.settings import Settings
+
+log = logging.getLogger(__name__)
+
+QUIET_SCENES = 8
+"""At most so many archived windows without a landslide are learnt from: the rain that did no harm."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether a candidate became the champion, and why, in words."""
+
+    model_id: str
+    promoted: bool
+    reason: str
+
+
+def snapshot(region: Region, settings: Settings, now: datetime) -> Path:
+    """Freeze the inventory and the rain that goes with it.
+
+    The rain of every dated landslide is fetched where it is not archived. A landslide whose seven days are not all to
+    be had is left out and told of: rain that is not known is no reason for a landslide.
+
+    Returns:
+        Folder of the snapshot, named by its content.
+
+    Raises:
+        TrainingError: nothing is left to learn from.
+    """
+    with transaction(open_database(settings)) as conn:
+        landslides = assets.find_landslides(conn, region).to_crs(region.crs)
+    dated = landslides[landslides["day"].notna()]
+    undated = landslides[landslides["day"].isna()]
+    event_days = sorted(set(dated["day"]))
+    needed = {day for event in event_days for day in window_days(event)}
+    fetch_days(region, settings, sorted(needed), now)
+
+    scenes = [
+        _scene(region, window, dated[dated["day"] == window.day])
+        for window in _complete_windows(region, settings, event_days)
+    ]
+    quiet_days = _quiet_days(region, settings, event_days)
+    scenes += [_scene(region, window, dated.iloc[:0]) for window in _complete_windows(region, settings, quiet_days)]
+    if scenes and len(undated):
+        critical = scenes[0].critical
+        scenes.append(Scene(None, critical, critical, tuple(undated.geometry)))
+    if not any(scene.landslides for scene in scenes):
+        raise TrainingError(
+            f"{region.name}: no landslide with the rain of its seven days; `lswarn rain fetch` it, or add events"
+        )
+    with open_stack(region, settings.region_dir(region.name) / "factors") as factors:
+        taken = Snapshot(region.crs, tuple(scenes), factors.digest, now)
+    return save_snapshot(taken, settings.region_dir(region.name) / "snapshots")
+
+
+def _complete_windows(region: Region, settings: Settings, days: Iterable[date]) -> list[RainWindow]:
+    windows = []
+    for day in days:
+        archived = archived_days(region, settings, window_days(day))
+        if len(archived) == len(window_days(day)):
+            windows.append(rain_window(day, archived))
+        else:
+            log.warning("%s is left out: only %d of its seven days are archived", day, len(archived))
+    return windows
+
+
+def _quiet_days(region: Region, settings: Settings, event_days: list[date]) -> list[date]:
+    """Archived days, spread evenly over the archive, whose window and the week after it saw no landslide."""
+    days = {rain.day for rain in load_archived(settings.region_dir(region.name) / "rain")}
+    everything = archived_days(region, settings, days)
+    week = timedelta(days=7)
+    quiet = [
+        day
+        for day in sorted(everything)
+        if all(past in everything for past in window_days(day))
+        and not any(day - week < event < day + week for event in event_days)
+    ]
+    apart: list[date] = []
+    for day in quiet:
+        if not apart or day - apart[-1] >= week:
+            apart.append(day)
+    step = max(1, -(-len(apart) // QUIET_SCENES))
+    return apart[::step]
+
+
+def _scene(region: Region, window: RainWindow, landslides: gpd.GeoDataFrame) -> Scene:
+    critical = critical_rainfall(region.rain.threshold, window.total)
+    return Scene(window.day, window.total, critical, tuple(landslides.geometry))
+
+
+def train(region: Region, settings: Settings, taken: Path, on_step: Callable[[int, dict[str, float]], None]) -> str:
+    """Train a candidate from a snapshot and keep it.
+
+    Returns:
+        Its id.
+    """
+    folder = settings.region_dir(region.name)
+    with open_stack(region, folder / "factors") as factors:
+        checkpoint = train_model(region.model, factors, load_snapshot(taken), device=settings.device, on_step=on_step)
+    save_checkpoint(checkpoint, _path(region, settings, checkpoint.id))
+    return checkpoint.id
+
+
+def evaluate(region: Region, settings: Settings, taken: Path, model_id: str, now: datetime) -> Evaluation:
+    """Judge a model on the ground held out from training, and put it into the database with its scores."""
+    checkpoint = load_checkpoint(_path(region, settings, model_id))
+    scores = _scores(region, settings, taken, model_id)
+    with transaction(open_database(settings), region) as conn:
+        inputs.record_model(
+            conn,
+            region,
+            model_id,
+            path=_path(region, settings, model_id),
+            snapshot_id=checkpoint.snapshot_id,
+            metrics=_finite(asdict(scores)),
+            made_at=now,
+        )
+    return scores
+
+
+def promote(region: Region, settings: Settings, taken: Path, model_id: str, scores: Evaluation) -> Promotion:
+    """Make a candidate the champion, unless the champion does better on the same ground and rain."""
+    with transaction(open_database(settings)) as conn:
+        champions = [model for model in inputs.find_models(conn, region) if model.role == "champion"]
+    if not champions:
+        wanted, reason = True, "it is the first"
+    elif champions[0].id == model_id:
+        wanted, reason = False, "it is the champion already"
+    else:
+        wanted, reason = better(scores, _scores(region, settings, taken, champions[0].id))
+    if wanted:
+        with transaction(open_database(settings), region) as conn:
+            inputs.promote_model(conn, region, model_id)
+    return Promotion(model_id, wanted, reason)
+
+
+def _scores(region: Region, settings: Settings, taken: Path, model_id: str) -> Evaluation:
+    checkpoint = load_checkpoint(_path(region, settings, model_id))
+    with open_stack(region, settings.region_dir(region.name) / "factors") as factors:
+        return evaluate_model(checkpoint, factors, load_snapshot(taken), device=settings.device)
+
+
+def _path(region: Region, settings: Settings, model_id: str) -> Path:
+    return settings.region_dir(region.name) / "models" / f"{model_id}.pt"
+
+
+def _finite(figures: Any) -> Any:
+    """The same with null for figures that are no numbers, which JSON does not know."""
+    match figures:
+        case dict():
+            return {name: _finite(value) for name, value in figures.items()}
+        case list() | tuple():
+            return [_finite(value) for value in figures]
+        case float() if not math.isfinite(figures):
+            return None
+    return figures

@@ -1,0 +1,56 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from lswarn.alerts.message import AlertMessage, Briefing, Outgoing, RainInput, compose
+from lswarn.alerts.policy import AlertChange, Hit, Kind, Level
+
+DAY = date(2026, 10, 5)
+HITS = (
+    Hit("road", "a", "Jacksboro Pike", "US 25W", 4210.0, 0, 0.83),
+    Hit("road", "b", "", "TN 63", 824.0, 0, 0.7),
+    Hit("settlement", "l", "LaFollette", "", 0.0, 1243, 0.91),
+    Hit("settlement", "d", "Demory", "", 0.0, None, 0.6),
+)
+
+
+@pytest.fixture
+def change() -> AlertChange:
+    return AlertChange("north", Kind.OPEN, Level.NONE, Level.RED, HITS, frozenset(hit.key for hit in HITS))
+
+
+@pytest.fixture
+def briefing() -> Briefing:
+    return Briefing(
+        region="jacksboro",
+        title="Jacksboro demo",
+        made="",
+        valid_day=DAY,
+        issued_at=datetime(2026, 10, 6, 15, 30, tzinfo=UTC),
+        grade="B",
+        rain=tuple(
+            RainInput(DAY - timedelta(back), "IMERG-Late" if back else "IMERG-Early", "V07B")
+            for back in range(6, -1, -1)
+        ),
+        missing=(),
+        model_id="3f9ac1d07b42",
+        clear_after_days=2,
+        area_name="North Cumberland",
+        opened_on=DAY,
+        r7_max_mm=212.4,
+        critical_mm=180.0,
+        critical_source="made thresholds",
+    )
+
+
+@pytest.fixture
+def outgoing(change: AlertChange, briefing: Briefing) -> Callable[..., Outgoing]:
+    """A message on its way; keywords replace fields of the `Outgoing`, `message` those of the message."""
+
+    def make(*, message: dict[str, object] | None = None, **fields: object) -> Outgoing:
+        said: AlertMessage = replace(compose(change, briefing, b"\x89PNG map"), **(message or {}))
+        return replace(Outgoing(1, "key 1/a", "email", "duty@example.org", said), **fields)
+
+    return make

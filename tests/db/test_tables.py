@@ -1,0 +1,99 @@
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from lswarn.db import assets, outbox
+
+BOWTIE = "ST_GeomFromText('{kind}(((0 0, 1 1, 1 0, 0 1, 0 0)))', 4326)"
+CHECKS = {
+    "ck_warning_area_geometry": "geometry = " + BOWTIE.format(kind="MULTIPOLYGON"),
+    "ck_road_length": "length_m = 0",
+    "ck_settlement_geometry": "geometry = " + BOWTIE.format(kind="MULTIPOLYGON"),
+    "ck_settlement_area": "area_m2 = 0",
+    "ck_settlement_population": "population = -1",
+    "ck_landslide_geometry": "geometry = ST_GeomFromText('MULTIPOLYGON EMPTY', 4326)",
+    "ck_model_role": "role = 'king'",
+    "ck_run_grade": "grade = 'F'",
+    "ck_run_model": "model_id = NULL",
+    "ck_class_area_class": "class = 6",
+    "ck_class_area_area": "area_m2 = -1",
+    "ck_susceptibility_zone_class": "class = 3",
+    "ck_susceptibility_zone_area": "area_m2 = 0",
+    "ck_susceptibility_zone_probability": "probability_max = 'NaN'",
+    "ck_susceptibility_zone_geometry": "geometry = ST_GeomFromText('POLYGON((0 0, 1 1, 1 0, 0 1, 0 0))', 4326)",
+    "ck_rainfall_exceedance_rain": "rain_mm = 0",
+    "ck_road_exposure_class": "class = 3",
+    "ck_road_exposure_length": "length_m = 0",
+    "ck_settlement_exposure_class": "class = 3",
+    "ck_settlement_exposure_share": "area_share = 1.1",
+    "ck_settlement_exposure_people": "people = -1",
+    "ck_alert_level": "level = 3",
+    "ck_alert_closed": "closed_on = '2099-01-01'",
+    "ck_alert_days": "changed_on = '1999-01-01'",
+    "ck_alert_message_kind": "kind = 'rumour'",
+    "ck_alert_message_alert": "alert_id = NULL",
+    "ck_alert_message_level": "level = -1",
+    "ck_alert_message_subject": "subject = E'Red\\nBcc: everybody'",
+    "ck_subscriber_channel": "channel = 'pigeon'",
+    "ck_delivery_status": "status = 'lost'",
+    "ck_delivery_delivered": "status = 'sent'",
+}
+
+
+@pytest.fixture
+def full(recorded, conn, make_message):
+    """A world with a row in every table."""
+    assets.record_landslides(conn, recorded.region, recorded.settlements.assign(day=None))
+    run_id = recorded.publish(conn).run_id
+    recorded.alarm(conn, run_id)
+    outbox.queue_messages(conn, recorded.region, [make_message()], "2015-10-03T00:00Z")
+    return recorded
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_check_holds(full, conn, name):
+    table = conn.execute(
+        text("SELECT conrelid::regclass FROM pg_constraint WHERE conname = :name"), {"name": name}
+    ).scalar()
+    with pytest.raises(IntegrityError) as caught, conn.begin_nested():
+        conn.execute(text(f"UPDATE {table} SET {CHECKS[name]}"))
+    assert caught.value.orig.diag.constraint_name == name
+
+
+def test_no_check_is_forgotten(conn):
+    query = "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'lswarn'::regnamespace"
+    assert set(conn.execute(text(query)).scalars()) == set(CHECKS)
+
+
+def test_every_table_view_and_column_is_explained(conn):
+    silent = text("""
+        SELECT relname, attname
+        FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND relkind = 'r'
+        WHERE relnamespace = 'lswarn'::regnamespace AND relkind IN ('r', 'v') AND relname <> 'alembic_version'
+          AND (obj_description(pg_class.oid) IS NULL
+               OR attname IS NOT NULL AND col_description(attrelid, attnum) IS NULL)""")
+    assert conn.execute(silent).all() == []
+
+
+def test_every_foreign_key_into_a_run_is_indexed_for_its_removal(conn):
+    """Superseding a run deletes by run_id."""
+    query = text("""
+        SELECT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid AND relkind = 'r'
+        WHERE relnamespace = 'lswarn'::regnamespace AND attname = 'run_id' AND relname NOT LIKE 'alert%'
+          AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indkey[0] = attnum)""")
+    assert conn.execute(query).all() == []
+
+
+class TestRoles:
+    def test_a_reader_sees_what_was_found_but_nobodys_address(self, full, conn):
+        conn.execute(text("SET LOCAL ROLE lswarn_reader"))
+        assert conn.execute(text("SELECT count(*) FROM lswarn.exposed_road_now")).scalar() == 3
+        assert conn.execute(text("SELECT count(*) FROM lswarn.alert_message")).scalar() == 1
+        for forbidden in ("SELECT address FROM lswarn.subscriber", "DELETE FROM lswarn.run"):
+            with pytest.raises(ProgrammingError, match="permission denied"), conn.begin_nested():
+                conn.execute(text(forbidden))
+
+    def test_a_writer_publishes(self, recorded, conn):
+        conn.execute(text("SET LOCAL ROLE lswarn_writer"))
+        assert not recorded.publish(conn).repeated
+        assert not recorded.publish(conn, key="k2").repeated

@@ -1,0 +1,301 @@
+import json
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from scipy.ndimage import distance_transform_edt
+
+from lswarn.errors import RegionError, StackNotBuilt
+from lswarn.factors import layers
+from lswarn.factors.landform import LOOKUP_CELLS, landform
+from lswarn.factors.stack import FactorStack, build_stack, open_stack
+from lswarn.factors.terrain import aspect_deg, curvature, slope_deg
+from lswarn.grid import Block, Grid
+from lswarn.region import FACTORS, Region
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[[Region], FactorStack]:
+    return lambda region: build_stack(region, tmp_path / "factors", on_progress=lambda name, share: None)
+
+
+def bands(stack: FactorStack) -> dict[str, np.ndarray]:
+    return dict(zip(FACTORS, stack.read(stack.grid.whole), strict=True))
+
+
+def files(tmp_path: Path) -> dict[str, int]:
+    """Rasters of the stack and when each was last written."""
+    return {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "factors").glob("*.tif")}
+
+
+def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write(change(dataset.read(1)), 1)
+
+
+class TestValues:
+    def test_what_is_derived_follows_the_dem_to_the_edge(self, make_region, build, hills_dem) -> None:
+        found = bands(build(make_region()))
+        m = 40
+        one, far = (
+            hills_dem[m - 1 : 1 - m, m - 1 : 1 - m],
+            hills_dem[m - LOOKUP_CELLS : LOOKUP_CELLS - m, m - LOOKUP_CELLS : LOOKUP_CELLS - m],
+        )
+        np.testing.assert_allclose(found["slope"], slope_deg(one, 30), atol=1e-3)
+        np.testing.assert_allclose(found["curvature"], curvature(one, 30), atol=1e-6)
+        np.testing.assert_allclose((found["aspect"] - aspect_deg(one, 30) + 180) % 360, 180, atol=0.1)
+        assert (found["landform"] == landform(far, 30)).mean() > 0.999
+        np.testing.assert_allclose(found["temperature"], 15 - 0.0065 * hills_dem[m:-m, m:-m], atol=1e-4)
+
+    def test_a_dem_in_feet_is_read_as_metres(self, make_region, build, hills_dem, tmp_path: Path) -> None:
+        region = make_region(dem={"file": str(tmp_path / "dem.tif"), "unit": "ft"})
+        expected = 15 - 0.0065 * 0.3048 * hills_dem[40:-40, 40:-40]
+        np.testing.assert_allclose(bands(build(region))["temperature"], expected, atol=1e-4)
+
+    def test_a_lapse_rate_of_ones_own(self, make_region, build, hills_dem) -> None:
+        region = make_region(temperature={"derive": True, "sea_level_deg_c": 20, "lapse_deg_c_per_km": 5})
+        np.testing.assert_allclose(
+            bands(build(region))["temperature"], 20 - 0.005 * hills_dem[40:-40, 40:-40], atol=1e-4
+        )
+
+    def test_units_are_converted(self, make_region, build) -> None:
+        found = bands(build(make_region()))
+        assert found["seismic_intensity"] == pytest.approx(np.full(found["slope"].shape, 0.5))
+        assert 12 * 900 < found["rainfall"].min() < found["rainfall"].max() < 12 * 1500
+
+    def test_texts_become_codes_in_alphabetical_order(self, make_region, build, tmp_path: Path) -> None:
+        found = bands(build(make_region()))
+        assert found["rock_type"][70, 5] == 2  # slate, in the west
+        assert found["rock_type"][70, -5] == 1
+        manifest = json.loads((tmp_path / "factors" / "stack.json").read_text())
+        assert manifest["factors"]["rock_type"]["legend"] == {"1": "granite", "2": "slate"}
+
+    def test_numbers_of_a_field_are_burned_and_gaps_are_unknown(self, make_region, build, tmp_path: Path) -> None:
+        west = shapely.box(-84.41, 36.19, -84.37, 36.25)
+        nameless = shapely.box(-84.36, 36.19, -84.35, 36.25)
+        path = tmp_path / "rain.gpkg"
+        gpd.GeoDataFrame({"mm": [1200.5, None]}, geometry=[west, nameless], crs=4326).to_file(path)
+        found = bands(build(make_region(rainfall={"file": str(path), "field": "mm"})))["rainfall"]
+        assert (found[:, :80] == 1200.5).all()
+        assert np.isnan(found[:, -80:]).all()
+
+    def test_distance_counts_features_just_outside(self, make_region, build, grid: Grid, tmp_path: Path) -> None:
+        _, bottom, right, top = grid.bounds
+        x = right + 3000 + 15  # the middle of a cell 100 cells east of the last
+        path = tmp_path / "fault.gpkg"
+        line = shapely.LineString([(x, bottom - 2000), (x, top + 2000)])
+        gpd.GeoDataFrame(geometry=[line], crs=grid.crs).to_file(path)
+        found = bands(build(make_region(fault_distance={"file": str(path)})))["fault_distance"]
+        np.testing.assert_allclose(found, np.tile(30 * (100 + np.arange(grid.width, 0, -1)), (grid.height, 1)))
+
+    def test_rivers_are_where_enough_land_drains(self, make_region, build) -> None:
+        many = bands(build(make_region(river_distance={"derive": True, "min_upslope_km2": 0.2})))["river_distance"]
+        few = bands(build(make_region(river_distance={"derive": True, "min_upslope_km2": 2})))["river_distance"]
+        assert 0 < (few == 0).sum() < (many == 0).sum()
+        assert (many <= few).all()
+
+    def test_rasters_of_codes_and_angles_are_not_mixed(
+        self, make_region, build, write_raster, grid: Grid, tmp_path: Path
+    ) -> None:
+        coarse = Grid(grid.crs, grid.transform @ grid.transform.scale(7, 7), 40, 40)
+        angles = np.random.default_rng(0).choice([1, 359], coarse.shape).astype(np.float32)
+        path = write_raster(tmp_path / "aspect.tif", angles, coarse)
+        found = bands(build(make_region(aspect={"file": str(path)})))["aspect"]
+        assert set(np.unique(found)) == {1, 359}
+
+    def test_unknown_in_unknown_out(self, make_region, build, tmp_path: Path) -> None:
+        def hole(dem: np.ndarray) -> np.ndarray:
+            dem[100:110, 120:140] = 0
+            return dem
+
+        rewrite(tmp_path / "dem.tif", hole)
+        found = bands(build(make_region(dem={"file": str(tmp_path / "dem.tif"), "nodata": 0})))
+        for name in ("temperature", "river_distance"):
+            unknown = np.isnan(found[name])
+            assert unknown[60:70, 80:100].all()
+            assert unknown.sum() == 200
+        for name in ("slope", "curvature", "aspect", "landform"):
+            unknown = np.isnan(found[name])
+            assert unknown[59:71, 79:101].all()
+            assert unknown.sum() == 12 * 22
+        assert not np.isnan(found["rock_type"]).any()
+
+
+def test_borders_of_blocks_cannot_be_seen(make_region, build, hills, write_raster, tmp_path: Path) -> None:
+    fine = {"resolution_m": 8.0}  # 570 × 680 cells: four blocks
+    grid = Grid.from_bbox(make_region().bbox, make_region().crs, 8.0)
+    assert len(list(grid.blocks())) == 4
+    wide = grid.expanded(LOOKUP_CELLS)
+    write_raster(tmp_path / "dem.tif", hills(wide), wide)
+    found = bands(build(make_region(rest=fine, fault_distance={"file": str(tmp_path / "roads.gpkg")})))
+    with rasterio.open(tmp_path / "factors" / "dem.tif") as dataset:
+        dem = dataset.read(1)
+    n = LOOKUP_CELLS
+    np.testing.assert_array_equal(found["slope"], slope_deg(dem[n - 1 : 1 - n, n - 1 : 1 - n], 8))
+    np.testing.assert_array_equal(found["landform"], landform(dem, 8))
+    on_road = found["fault_distance"] == 0
+    inside = distance_transform_edt(~on_road) * 8
+    # The road ends in the corners of the bbox, so only there may a piece outside be nearer.
+    assert (found["fault_distance"] <= inside.astype(np.float32)).all()
+    np.testing.assert_array_equal(
+        found["fault_distance"][200:400, 200:400], inside.astype(np.float32)[200:400, 200:400]
+    )
+
+
+class TestBuilding:
+    def test_nothing_is_made_twice(self, make_region, build, tmp_path: Path) -> None:
+        first = build(make_region())
+        before = files(tmp_path)
+        assert set(before) == {"dem", *FACTORS}
+        assert build(make_region()).digest == first.digest
+        assert files(tmp_path) == before
+
+    def test_what_changed_is_made_again_and_nothing_else(self, make_region, build, tmp_path: Path) -> None:
+        first = build(make_region())
+        before = files(tmp_path)
+        second = build(make_region(rainfall={"constant": 800}))
+        assert {name for name, at in files(tmp_path).items() if at != before[name]} == {"rainfall"}
+        assert second.digest != first.digest
+        before = files(tmp_path)
+        rewrite(tmp_path / "dem.tif", lambda dem: dem + 10)
+        third = build(make_region(rainfall={"constant": 800}))
+        remade = {"dem", "slope", "curvature", "aspect", "landform", "river_distance", "temperature"}
+        assert {name for name, at in files(tmp_path).items() if at != before[name]} == remade
+        assert third.digest != second.digest
+
+    def test_a_vector_saved_again_has_not_changed(self, make_region, build, tmp_path: Path) -> None:
+        first = build(make_region())
+        before = files(tmp_path)
+        path = tmp_path / "rock.gpkg"
+        content = path.read_bytes()
+        gpd.read_file(path).to_crs(3857).to_file(tmp_path / "again.gpkg")
+        gpd.read_file(tmp_path / "again.gpkg").to_crs(4326).to_file(path)
+        assert path.read_bytes() != content
+        assert build(make_region()).digest == first.digest
+        assert files(tmp_path) == before
+
+    def test_a_killed_build_is_resumed(self, make_region, build, tmp_path: Path) -> None:
+        whole = build_stack(make_region(), tmp_path / "straight", on_progress=lambda name, share: None)
+
+        def killed(name: str, share: float) -> None:
+            if name == "landform":
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            build_stack(make_region(), tmp_path / "factors", on_progress=killed)
+        with pytest.raises(StackNotBuilt, match=r"stack.json: .*hills have not been built; run `lswarn region build`"):
+            open_stack(make_region(), tmp_path / "factors")
+        before = files(tmp_path)
+        assert set(before) == {"dem", "slope", "curvature", "aspect"}
+        resumed = build(make_region())
+        assert before.items() <= files(tmp_path).items()
+        assert resumed.digest == whole.digest
+        np.testing.assert_array_equal(resumed.read(resumed.grid.whole), whole.read(whole.grid.whole))
+        assert not list((tmp_path / "factors").glob("*.part"))
+
+    def test_a_killed_rebuild_leaves_no_mixed_stack(self, make_region, build, tmp_path: Path) -> None:
+        build(make_region())
+        rewrite(tmp_path / "dem.tif", lambda dem: dem + 10)
+
+        def killed(name: str, share: float) -> None:
+            if name == "slope" and share == 1:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            build_stack(make_region(), tmp_path / "factors", on_progress=killed)
+        with pytest.raises(StackNotBuilt):
+            open_stack(make_region(), tmp_path / "factors")
+
+    def test_progress_rises_to_one_for_each_factor(self, make_region, tmp_path: Path) -> None:
+        told: list[tuple[str, float]] = []
+        build_stack(make_region(), tmp_path / "factors", on_progress=lambda *step: told.append(step))
+        assert [name for name, share in told if share == 1] == ["dem", *FACTORS]
+        assert told == sorted(told, key=lambda step: (["dem", *FACTORS].index(step[0]), step[1]))
+
+    def test_a_region_without_a_feature_is_not_far_from_one(self, make_region, build, tmp_path: Path) -> None:
+        with pytest.raises(RegionError, match=r"min_upslope_km2 = 500.*lower it, or give a file"):
+            build(make_region(river_distance={"derive": True, "min_upslope_km2": 500}))
+        path = tmp_path / "far.gpkg"
+        gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=4326).to_file(path)
+        with pytest.raises(RegionError, match=r"factors.fault_distance: .*far.gpkg: no feature inside"):
+            build(make_region(fault_distance={"file": str(path)}))
+
+    def test_too_many_cells_for_following_water(self, make_region, build, monkeypatch) -> None:
+        monkeypatch.setattr(layers, "MAX_FLOW_CELLS", 1000)
+        with pytest.raises(RegionError, match=r"water can be followed over 1,000 at most: give a file of rivers"):
+            build(make_region())
+
+
+class TestReading:
+    @pytest.fixture
+    def stack(self, make_region, build) -> FactorStack:
+        return build(make_region())
+
+    def test_any_block_is_a_piece_of_the_whole_and_outside_is_unknown(self, stack: FactorStack) -> None:
+        whole = stack.read(stack.grid.whole)
+        assert whole.shape == (10, *stack.grid.shape)
+        assert whole.dtype == np.float32
+        assert np.isfinite(whole).all()
+        found = stack.read(Block(140, -5, 30, 20))
+        height = stack.grid.height - 140
+        np.testing.assert_array_equal(found[:, :height, 5:], whole[:, 140:, :15])
+        assert np.isnan(found).sum() == 10 * (30 * 20 - height * 15)
+
+    def test_many_threads_read_the_same(self, stack: FactorStack) -> None:
+        blocks = list(stack.grid.blocks(16))
+        whole = stack.read(stack.grid.whole)
+        with ThreadPoolExecutor(8) as pool:
+            for block, found in zip(blocks, pool.map(stack.read, blocks), strict=True):
+                np.testing.assert_array_equal(found, whole[(slice(None), *block.slices())])
+
+    def test_a_pickled_stack_reads_the_same(self, stack: FactorStack) -> None:
+        block = Block(3, 4, 5, 6)
+        copy = pickle.loads(pickle.dumps(stack))
+        assert (copy.grid, copy.digest) == (stack.grid, stack.digest)
+        np.testing.assert_array_equal(copy.read(block), stack.read(block))
+
+    def test_a_closed_stack_opens_again(self, stack: FactorStack) -> None:
+        with stack as opened:
+            before = opened.read(Block(0, 0, 2, 2))
+        np.testing.assert_array_equal(stack.read(Block(0, 0, 2, 2)), before)
+
+    def test_gis_sees_named_bands_and_tiles(self, stack: FactorStack, tmp_path: Path) -> None:
+        with rasterio.open(tmp_path / "factors" / "stack.vrt") as dataset:
+            assert dataset.descriptions == FACTORS
+            assert dataset.units[0] == "deg"
+            assert dataset.crs.to_epsg() == 32616
+        with rasterio.open(tmp_path / "factors" / "slope.tif") as dataset:
+            assert dataset.block_shapes == [(512, 512)]
+            assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+    def test_the_folder_may_be_moved(self, stack: FactorStack, make_region, tmp_path: Path) -> None:
+        before = stack.read(stack.grid.whole)
+        (tmp_path / "factors").rename(tmp_path / "elsewhere")
+        moved = open_stack(make_region(), tmp_path / "elsewhere")
+        np.testing.assert_array_equal(moved.read(moved.grid.whole), before)
+
+    def test_other_rules_make_it_stale(self, stack: FactorStack, make_region, tmp_path: Path) -> None:
+        for other in (make_region(rainfall={"constant": 1}), make_region(rest={"resolution_m": 20.0})):
+            with pytest.raises(StackNotBuilt, match=r"factors, bbox, crs or resolution_m of region hills have changed"):
+                open_stack(other, tmp_path / "factors")
+        assert open_stack(make_region(rest={"title": "Other"}), tmp_path / "factors").digest == stack.digest
+
+    def test_damage_is_named(self, stack: FactorStack, make_region, tmp_path: Path) -> None:
+        folder = tmp_path / "factors"
+        slope = folder / "slope.tif"
+        content = slope.read_bytes()
+        slope.write_bytes(content[: len(content) // 2])
+        with pytest.raises(StackNotBuilt, match=r"cannot be read .*delete its folder and run `lswarn region build`"):
+            stack.read(stack.grid.whole)
+        slope.unlink()
+        with pytest.raises(StackNotBuilt, match="slope: the raster is gone"):
+            open_stack(make_region(), folder)
+        (folder / "stack.json").write_text("{")
+        with pytest.raises(StackNotBuilt, match=r"stack.json: damaged"):
+            open_stack(make_region(), folder)
