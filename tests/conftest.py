@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from lswarn.db import server
 from lswarn.db.engine import connect, migrate
+from lswarn.db.tables import metadata
 from lswarn.region import Region
 
 COPIES = count(1)
@@ -54,9 +55,27 @@ def database_url(_cluster: Engine, _migrated: str) -> Iterator[str]:
     _drop(_cluster, name)
 
 
+@pytest.fixture(scope="session")
+def _own(_cluster: Engine, _migrated: str) -> Iterator[Engine]:
+    name = f"{_migrated}_own"
+    engine = connect(_create(_cluster, name, _migrated))
+    yield engine
+    engine.dispose()
+    _drop(_cluster, name)
+
+
 @pytest.fixture
-def fresh_database_url(_cluster: Engine, _migrated: str) -> Iterator[str]:
-    """URL of a migrated database of the test's own, for what commits."""
+def fresh_database_url(_own: Engine) -> Iterator[str]:
+    """URL of a migrated, empty database of the test's own, for what commits rows."""
+    yield _own.url.render_as_string(hide_password=False)
+    with _own.begin() as conn:
+        for table in reversed(metadata.sorted_tables):
+            conn.execute(table.delete())
+
+
+@pytest.fixture
+def copied_database_url(_cluster: Engine, _migrated: str) -> Iterator[str]:
+    """URL of a migrated database of the test's own, for what changes the schema."""
     name = f"{_migrated}_{next(COPIES)}"
     yield _create(_cluster, name, _migrated)
     _drop(_cluster, name)
@@ -80,7 +99,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def fresh_engine(fresh_database_url: str) -> Iterator[Engine]:
-    """Of a database of the test's own, for what commits."""
+    """Of a database of the test's own, for what commits rows."""
     engine = connect(fresh_database_url)
     yield engine
     engine.dispose()

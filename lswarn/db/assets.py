@@ -167,8 +167,6 @@ def record_assets(
     _merge(conn, "road", facts)
     _land(conn, _discs(settlements, region, region.assets.settlements.point_radius_m), "settlements")
     _merge(conn, "settlement", facts)
-    for table in ("warning_area", "road", "settlement"):
-        conn.execute(text(f"ANALYZE lswarn.{table}"))
 
 
 def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataFrame) -> None:
@@ -214,10 +212,12 @@ def _land(conn: Connection, features: gpd.GeoDataFrame, key: str) -> None:
     INCOMING.drop(conn, checkfirst=True)
     INCOMING.create(conn)
     copy_rows(conn, INCOMING, list(columns), zip(*columns.values(), strict=True))
+    conn.execute(text("ANALYZE incoming"))
 
 
 def _merge(conn: Connection, table: str, facts: dict[str, Any], *, retire: bool = True) -> None:
     conn.execute(text(MERGE[table]), facts)
+    conn.execute(text(f"ANALYZE lswarn.{table}"))  # or the planner takes a full new table for an empty one
     if left_out := conn.execute(text(LEFT_OUT.format(table=table)), facts).scalars().all():
         log.warning("%d of %s have no extent and are left out: %s", len(left_out), table, ", ".join(left_out[:20]))
     if retire:

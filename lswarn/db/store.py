@@ -23,6 +23,15 @@ from lswarn.hazard.assess import Assessment
 from lswarn.rain.window import Grade
 from lswarn.region import Region
 
+FINDINGS = (
+    tables.road_exposure,
+    tables.settlement_exposure,
+    tables.susceptibility_zone,
+    tables.rainfall_exceedance,
+    tables.class_area,
+)
+"""What a run found, in an order in which it can be deleted."""
+
 STATUS = {Grade.D: "lower_bound", Grade.E: "unknown"}
 """Of a run, by the grade of its rain; every other grade is `complete`."""
 
@@ -158,13 +167,7 @@ def publish(
 
 def _supersede(conn: Connection, run_id: int, at: datetime) -> None:
     conn.execute(text("UPDATE lswarn.run SET superseded_at = :at WHERE id = :run_id"), {"at": at, "run_id": run_id})
-    for table in (
-        tables.road_exposure,
-        tables.settlement_exposure,
-        tables.susceptibility_zone,
-        tables.rainfall_exceedance,
-        tables.class_area,
-    ):
+    for table in FINDINGS:
         conn.execute(table.delete().where(table.c.run_id == run_id))
 
 
@@ -269,22 +272,6 @@ def find_runs(conn: Connection, region: Region, limit: int = 30) -> list[RunRow]
     return [RunRow(**row) for row in conn.execute(query, {"region": region.name, "limit": limit}).mappings()]
 
 
-def find_rain_facts(conn: Connection, run_id: int, area_id: str) -> tuple[float | None, float | None]:
-    """Seven-day rain and critical rainfall, mm, of the wettest exceedance cell that meets a warning area.
-
-    None and None where no cell there exceeds its critical rainfall.
-    """
-    query = text("""
-        SELECT rain_mm, critical_mm
-        FROM lswarn.rainfall_exceedance AS cell
-        JOIN lswarn.run AS run ON run.id = cell.run_id
-        JOIN lswarn.warning_area AS area ON area.region = run.region AND area.source_id = :area_id
-        WHERE run.id = :run_id AND ST_Intersects(cell.geometry, area.geometry)
-        ORDER BY rain_mm DESC, critical_mm LIMIT 1""")
-    row = conn.execute(query, {"run_id": run_id, "area_id": area_id}).one_or_none()
-    return (row.rain_mm, row.critical_mm) if row else (None, None)
-
-
 def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
     """What a map of one warning area shows.
 
@@ -329,3 +316,25 @@ def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
         raise DatabaseError(f"run {run_id} knows no warning area {area_id}")
     facts |= {"area": int(area["id"].iloc[0]), "region": str(area["region"].iloc[0])}
     return MapLayers(area.geometry.iloc[0], layer("zones"), layer("roads"), layer("settlements"))
+
+
+def forget_days(conn: Connection, region: Region) -> None:
+    """Delete everything days have left of a made region: rain, runs, what they found, and what was said.
+
+    Raises:
+        DatabaseError: the region is real; nobody is to forget that somebody was warned.
+    """
+    if not region.made:
+        raise DatabaseError(f"{region.name} is a real region: its days are not to be forgotten")
+    of_region = {
+        tables.delivery_attempt: "delivery_id IN (SELECT d.id FROM lswarn.delivery AS d JOIN lswarn.alert_message AS m"
+        " ON m.id = d.message_id WHERE m.region = :region)",
+        tables.delivery: "message_id IN (SELECT id FROM lswarn.alert_message WHERE region = :region)",
+        tables.alert_message: "region = :region",
+        tables.alert: "area_id IN (SELECT id FROM lswarn.warning_area WHERE region = :region)",
+        **dict.fromkeys(FINDINGS, "run_id IN (SELECT id FROM lswarn.run WHERE region = :region)"),
+        tables.run: "region = :region",
+        tables.rain_day: "region = :region",
+    }
+    for table, rule in of_region.items():
+        conn.execute(table.delete().where(text(rule)), {"region": region.name})

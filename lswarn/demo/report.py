@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.enums import Resampling
 
-from lswarn.alerts.map import CLASS_COLOURS, CLASS_LABELS, UNKNOWN_HATCH
 from lswarn.alerts.policy import Kind, Level
-from lswarn.hazard.classes import Class
+from lswarn.hazard.classes import UNKNOWN_HATCH, Class
 from lswarn.rain.window import Grade
 
 LEVEL_COLOURS = {Level.NONE: "#e6ece8", Level.ORANGE: "#f39c12", Level.RED: "#c0182b"}
@@ -179,7 +178,7 @@ def _class_map(axes: Axes, day: ReportDay, land: _Land) -> None:
         classes = file.read(1, out_shape=shape, resampling=Resampling.nearest)
         left, bottom, right, top = file.bounds
     extent = (left, right, bottom, top)
-    palette = np.array([to_rgb(CLASS_COLOURS[c]) for c in Class])
+    palette = np.array([to_rgb(c.colour) for c in Class])
     axes.imshow(palette[classes], extent=extent, interpolation="nearest")
     axes.imshow(_shadow(land.shade), extent=land.extent)
     if (unknown := classes == Class.UNKNOWN).any():
@@ -189,17 +188,14 @@ def _class_map(axes: Axes, day: ReportDay, land: _Land) -> None:
         hatched.set(edgecolor="#7b828b", linewidth=0)
     zones = day.zones.to_crs(land.crs)
     worst = zones[zones["class"] == Class.VERY_HIGH]
-    for number in sorted(set(zones["class"])):
+    for warned in sorted(map(Class, set(zones["class"]))):
         # The edge keeps a zone of a few cells visible.
-        zones[zones["class"] == number].plot(
-            ax=axes, facecolor=CLASS_COLOURS[number], edgecolor=CLASS_COLOURS[number], linewidth=0.6
-        )
+        zones[zones["class"] == warned].plot(ax=axes, facecolor=warned.colour, edgecolor=warned.colour, linewidth=0.6)
     land.settlements.boundary.plot(ax=axes, color="white", linewidth=3)
     land.settlements.boundary.plot(ax=axes, color=_INK, linewidth=1.3)
     land.roads.plot(ax=axes, color="white", linewidth=2.2)
     land.roads.plot(ax=axes, color=_ROAD, linewidth=1.1)
-    hit = land.roads.clip(worst.union_all(), keep_geom_type=True)
-    if len(hit):
+    if len(worst) and len(hit := land.roads.clip(worst.union_all(), keep_geom_type=True)):
         hit.plot(ax=axes, color="white", linewidth=8)
         hit.plot(ax=axes, color=_HIT, linewidth=5.5)
     for town in land.settlements.itertuples():
@@ -210,10 +206,8 @@ def _class_map(axes: Axes, day: ReportDay, land: _Land) -> None:
     _draw_areas(axes, day, land)
     _name_areas(axes, day, land)
     axes.set_title(f"Susceptibility under the rain of the 7 days to {day.day}", fontsize=11, loc="left", color=_INK)
-    classes_shown = [
-        Patch(facecolor=CLASS_COLOURS[c], edgecolor="#c3c8ce", label=CLASS_LABELS[c]) for c in reversed(Class) if c
-    ]
-    unknown_shown = Patch(facecolor=CLASS_COLOURS[0], edgecolor="#7b828b", hatch=UNKNOWN_HATCH, label="unknown")
+    classes_shown = [Patch(facecolor=c.colour, edgecolor="#c3c8ce", label=c.label) for c in reversed(Class) if c]
+    unknown_shown = Patch(facecolor=Class.UNKNOWN.colour, edgecolor="#7b828b", hatch=UNKNOWN_HATCH, label="unknown")
     lines = [
         Line2D([], [], color=_ROAD, linewidth=1.3, label="road"),
         Line2D([], [], color=_HIT, linewidth=4, label="road in a very-high zone"),
@@ -227,7 +221,7 @@ def _rain_map(axes: Axes, day: ReportDay, land: _Land) -> None:
     rain = day.rain.transpose("lat", "lon")
     lon, lat = rain["lon"].values, rain["lat"].values
     corners = to_metres(*np.meshgrid(_edges(lon), _edges(lat)))
-    colours = ListedColormap(list(RAIN_COLOURS)).with_extremes(bad=CLASS_COLOURS[0])
+    colours = ListedColormap(list(RAIN_COLOURS)).with_extremes(bad=Class.UNKNOWN.colour)
     norm = BoundaryNorm(RAIN_MM, len(RAIN_COLOURS), clip=True)
     mesh = axes.pcolormesh(*corners, np.ma.masked_invalid(rain.values), cmap=colours, norm=norm)
     axes.imshow(_shadow(land.shade) * (1, 1, 1, 0.5), extent=land.extent)
@@ -270,15 +264,15 @@ def _write_totals(axes: Axes, rain: xr.DataArray, to_metres: Callable[..., tuple
 def _draw_areas(axes: Axes, day: ReportDay, land: _Land) -> None:
     """Borders; where an alert is open, its colour just inside."""
     for area in land.areas.itertuples():
-        if level := day.levels.get(area.id, Level.NONE):
-            inner = gpd.GeoSeries([area.geometry.buffer(-180).boundary], crs=land.crs)
-            inner.plot(ax=axes, color=LEVEL_COLOURS[level], linewidth=4, zorder=6)
+        level, inner = day.levels.get(area.id, Level.NONE), area.geometry.buffer(-180).boundary
+        if level and not inner.is_empty:
+            gpd.GeoSeries([inner]).plot(ax=axes, color=LEVEL_COLOURS[level], linewidth=4, zorder=6)
     land.areas.boundary.plot(ax=axes, color=_INK, linewidth=0.8, linestyle=(0, (6, 3)), zorder=7)
 
 
 def _name_areas(axes: Axes, day: ReportDay, land: _Land) -> None:
-    """Names where an area is widest, on its colour where an alert is open."""
-    for area in land.areas.itertuples():
+    """Names where an area is widest, on its colour where an alert is open; a sliver has no room for one."""
+    for area in land.areas[~land.areas.buffer(-400).is_empty].itertuples():
         level = day.levels.get(area.id, Level.NONE)
         x, y = shapely.maximum_inscribed_circle(area.geometry, tolerance=100).coords[0]
         pill = {"boxstyle": "round,pad=0.3", "facecolor": LEVEL_COLOURS[level] if level else "white", "alpha": 0.85}

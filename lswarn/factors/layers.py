@@ -60,11 +60,9 @@ class Features:
     @property
     def digest(self) -> str:
         """sha256 of geometries, to the millimetre, and values; the file may be rewritten without changing it."""
-        shapes = self.frame.geometry.values
-        parts = [np.round(shapely.get_coordinates(shapes), 3) + 0.0, shapely.get_num_coordinates(shapes)]
-        parts += [self.frame["value"].to_numpy()] if "value" in self.frame else []
-        text = json.dumps(self.legend).encode()
-        return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts) + text).hexdigest()
+        shapes = shapely.transform(self.frame.geometry.values, lambda xy: np.round(xy, 3) + 0.0)  # no minus zero
+        values = self.frame["value"].tolist() if "value" in self.frame else []
+        return hashlib.sha256(b"".join(shapely.to_wkb(shapes)) + json.dumps([values, self.legend]).encode()).hexdigest()
 
 
 def load_features(region: Region, name: str, grid: Grid) -> Features | None:
@@ -94,6 +92,8 @@ def load_features(region: Region, name: str, grid: Grid) -> Features | None:
         source.file, layer=source.layer, fields=[source.field], crs=grid.crs, bbox=degrees(grid), context=key
     ).rename(columns={source.field: "value"})
     frame = frame[frame["value"].notna()].reset_index(drop=True)
+    if frame.empty:
+        raise RegionError(f"{key}: {source.file}: field {source.field!r} is empty in every feature of the region")
     kinds = sorted(set(frame.geom_type))
     if not {"Polygon", "MultiPolygon"} & set(kinds):
         raise RegionError(

@@ -68,12 +68,13 @@ def join_pieces(pieces: Iterable[pd.DataFrame], crs: str, cell_m2: float, min_zo
     Returns:
         GeoDataFrame in EPSG:4326 with `COLUMNS` and geometry (valid Polygon), from north to south, then west to east.
     """
-    rows = pd.concat([pd.DataFrame(columns=["class", "cells", "on_edge", "geometry"]), *pieces], ignore_index=True)
-    if rows.empty:
-        return gpd.GeoDataFrame({name: [] for name in COLUMNS}, geometry=[], crs="EPSG:4326")
+    found = [piece for piece in pieces if len(piece)]
+    if not found:
+        return gpd.GeoDataFrame({name: np.empty(0) for name in COLUMNS}, geometry=[], crs="EPSG:4326")
+    rows = pd.concat(found, ignore_index=True)
     rows["zone"] = np.arange(len(rows))
     for wanted in WARNED:
-        touching = rows.index[(rows["class"] == wanted) & rows["on_edge"].astype(bool)]
+        touching = rows.index[(rows["class"] == wanted) & rows["on_edge"]]
         rows.loc[touching, "zone"] = _joined(rows.loc[touching, "geometry"].to_numpy(), len(rows) * int(wanted))
     merged = rows.groupby("zone", sort=False).agg(
         {"class": "first", "cells": "sum", "probability_sum": "sum", "probability_max": "max"}

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from lswarn.grid import Block
 from lswarn.model.holdout import Holdout
 from lswarn.model.samples import FactorReader, Observed
-from lswarn.region import FACTORS, Model
+from lswarn.region import Model
 
 ROOM_CELLS = 512
 ROOMS_IN_MEMORY = 16
 STORMS = 4
 """Scenes a crop is seen under: the trunk reads the ground once for all of them."""
-HIDDEN = {"rock_type": 0.3}
-"""Share of crops in which a factor is hidden."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +95,9 @@ class Crops:
         low = np.array([room.block.row, room.block.col])
         corner = np.clip(centre, low, low + room.block.shape - np.array(1)) - low  # in the room with its margin
         block = Block(*(int(c) for c in corner + low - self._size // 2), self._size, self._size)
-        factors = room.factors[:, corner[0] : corner[0] + self._size, corner[1] : corner[1] + self._size].copy()
+        factors = room.factors[:, corner[0] : corner[0] + self._size, corner[1] : corner[1] + self._size]
         cells = self._observed.at(block, factors, self._scenes(landslide))
         cells.label[:, self._holdout.mask(block)] = np.nan
-        for name, share in HIDDEN.items():
-            if self._rng.random() < share:
-                factors[FACTORS.index(name)] = np.nan
         return factors, cells.rain, cells.label, cells.danger
 
     def _scenes(self, landslide: int | None) -> list[int]:

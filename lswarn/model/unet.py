@@ -25,6 +25,12 @@ DISTANCES = ("river_distance", "fault_distance")
 FARTHEST_STD = 4.0
 """Scaled values are clipped here: a cliff's curvature is no reason for a wild answer."""
 
+BROAD = ("fault_distance", "rainfall", "temperature", "seismic_intensity")
+BROAD_SHIFT_STD = 1.0
+ROCK_HIDDEN = 0.3
+"""While training, the factors that hardly change within a crop are shifted by a random amount a crop, and rock type is
+hidden in some crops: from both a network could learn where it is, and that this slope slid, rather than why."""
+
 KNOTS_MM = (0.0, 20.0, 40.0, 70.0, 100.0, 150.0, 200.0, 300.0, 450.0)
 
 
@@ -76,12 +82,19 @@ class Encoder(nn.Module):
         for name in ("mean", "std", "landforms", "rock_types"):
             values = torch.tensor(getattr(encoding, name), dtype=torch.float32)
             self.register_buffer(name, values.view(-1, 1, 1), persistent=False)
+        broad = torch.tensor([BROAD_SHIFT_STD * (name in BROAD) for name in CONTINUOUS])
+        self.register_buffer("broad", broad.view(-1, 1, 1), persistent=False)
 
     def forward(self, factors: Tensor) -> Tensor:
         """[B, 10, H, W] to [B, C, H, W]; unknown becomes 0, which is a mean value, no direction and no class."""
         by_name = dict(zip(FACTORS, factors.unbind(1), strict=True))
         plain = torch.stack([by_name[n].log1p() if n in DISTANCES else by_name[n] for n in CONTINUOUS], 1)
-        plain = ((plain - self.mean) / self.std).clamp(-FARTHEST_STD, FARTHEST_STD)
+        plain = (plain - self.mean) / self.std
+        if self.training:
+            plain = plain + self.broad * torch.randn(*plain.shape[:2], 1, 1, device=plain.device)
+            known = torch.rand(len(plain), 1, 1, device=plain.device) >= ROCK_HIDDEN
+            by_name["rock_type"] = by_name["rock_type"].where(known, torch.nan)
+        plain = plain.clamp(-FARTHEST_STD, FARTHEST_STD)
         angle = by_name["aspect"].deg2rad()
         # North is next to north-north-west, so an angle enters as a direction; flat ground (-1) has none.
         direction = torch.stack([angle.sin(), angle.cos()], 1) * (by_name["aspect"] >= 0).unsqueeze(1)

@@ -144,6 +144,10 @@ class TestVectors:
         told = problem(rainfall=save([MIDDLE], mm=[900]) | {"field": "mm"})
         assert "polygons are needed to give cells a value; there are Point" in told
 
+    def test_a_field_without_a_value(self, problem, save) -> None:
+        told = problem(rainfall=save([MIDDLE.buffer(1)], mm=[None]) | {"field": "mm"})
+        assert "field 'mm' is empty in every feature" in told
+
     def test_text_is_no_number(self, problem, save) -> None:
         told = problem(rainfall=save([MIDDLE.buffer(1)], mm=["much"]) | {"field": "mm"})
         assert "field 'mm' holds text ('much')" in told
@@ -198,6 +202,12 @@ class TestThreshold:
         zones = save([MIDDLE.buffer(1), MIDDLE.buffer(2)], mm=[120.0, 0.0])
         assert "say which field holds the critical rainfall" in threshold(**zones)
         assert "field 'mm' holds '0.0' in 1 of 2 features" in threshold(**zones, field="mm")
+
+    def test_a_raster_or_zones_that_fit(self, make_region, save, tmp_path: Path) -> None:
+        zones = save([MIDDLE.buffer(1)], mm=[120.0]) | {"field": "mm"}
+        for entry in (zones, {"file": str(tmp_path / "normals.tif")}):
+            rain = make_region().rain.model_dump() | {"threshold": {"source": "made"} | entry}
+            assert check(make_region(rest={"rain": rain})) == []
 
     def test_a_raster_must_overlap(self, threshold, write_raster, grid: Grid, tmp_path: Path) -> None:
         path = write_raster(tmp_path / "rc.tif", np.full((3, 4), 100, np.float32), grid, crs="EPSG:32618")

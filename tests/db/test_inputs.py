@@ -1,0 +1,113 @@
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from lswarn.db.inputs import find_champion, find_models, promote_model, record_model, record_rain_days
+from lswarn.errors import NoModel
+
+START = datetime(2015, 10, 3, 5, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Granule:
+    product: str
+    version: str
+    hours: int
+    day: date = date(2015, 10, 2)
+
+    @property
+    def uri(self):
+        return f"https://example.org/{self.sha256}"
+
+    @property
+    def sha256(self):
+        return f"{self.product}{self.version}{self.hours}"
+
+    @property
+    def fetched_at(self):
+        return START + timedelta(hours=self.hours)
+
+
+EARLY, LATE = Granule("IMERG-Early", "V07B", 0), Granule("IMERG-Late", "V07B", 10)
+BETTER, AGAIN = Granule("IMERG-Late", "V08A", 20), Granule("IMERG-Late", "V08A", 30)
+
+
+def best(conn):
+    return conn.execute(text("SELECT sha256 FROM lswarn.rain_day WHERE superseded_at IS NULL")).scalars().all()
+
+
+class TestRain:
+    def test_the_best_counts_and_the_others_are_kept(self, recorded, conn):
+        for arrived, wins in ((EARLY, EARLY), (LATE, LATE), (BETTER, BETTER), (AGAIN, AGAIN)):
+            record_rain_days(conn, recorded.region, [arrived])
+            assert best(conn) == [wins.sha256]
+        kept = dict(conn.execute(text("SELECT sha256, superseded_at FROM lswarn.rain_day")).all())
+        assert kept[EARLY.sha256] == LATE.fetched_at
+        assert len(kept) == 4
+
+    @pytest.mark.parametrize("order", list(itertools.permutations([EARLY, LATE, BETTER])))
+    def test_the_order_of_arrival_does_not_matter(self, recorded, conn, order):
+        for granule in order:
+            record_rain_days(conn, recorded.region, [granule])
+        assert best(conn) == [BETTER.sha256]
+
+    def test_the_same_again_changes_nothing(self, recorded, conn):
+        for _ in range(2):
+            record_rain_days(conn, recorded.region, [EARLY, LATE])
+        assert conn.execute(text("SELECT count(*) FROM lswarn.rain_day")).scalar() == 2
+
+    def test_nothing_to_record(self, recorded, conn):
+        record_rain_days(conn, recorded.region, [])
+        assert best(conn) == []
+
+    def test_the_view_names_missing_days_and_better_granules(self, recorded, conn):
+        late = Granule("IMERG-Late", "V07B", 10, date(2015, 9, 30))
+        record_rain_days(conn, recorded.region, [LATE, late])
+        recorded.publish(conn)
+        query = "SELECT day, used_product, best_product, rerun_due FROM lswarn.rain_status ORDER BY day DESC"
+        found = conn.execute(text(query)).all()
+        assert len(found) == 7
+        assert found[0] == (date(2015, 10, 2), "IMERG-Late", "IMERG-Late", True)
+        assert found[1] == (date(2015, 10, 1), None, None, False)
+        assert found[2] == (date(2015, 9, 30), None, "IMERG-Late", True)
+
+
+class TestModels:
+    def add(self, conn, region, name, hours=0):
+        made_at = START + timedelta(hours=hours)
+        record_model(conn, region, name, path=Path("m.pt"), snapshot_id="s", metrics={"auc": 0.9}, made_at=made_at)
+
+    def test_there_is_no_champion_at_first(self, recorded, conn):
+        with pytest.raises(NoModel, match="lswarn train"):
+            find_champion(conn, recorded.region)
+
+    def test_one_champion_at_a_time(self, recorded, conn):
+        region = recorded.region
+        self.add(conn, region, "new", 1)
+        for name in ("net", "new", "new"):
+            promote_model(conn, region, name)
+            assert find_champion(conn, region).id == name
+        roles = {model.id: model.role for model in find_models(conn, region)}
+        assert roles == {"new": "champion", "net": "retired"}
+        promote_model(conn, region, "net")
+        assert find_champion(conn, region).metrics == {"auc": 0.9}
+
+    def test_recording_again_keeps_the_role(self, recorded, conn):
+        promote_model(conn, recorded.region, "net")
+        self.add(conn, recorded.region, "net")
+        assert find_champion(conn, recorded.region).path == Path("m.pt")
+
+    def test_only_what_is_recorded_can_be_promoted(self, recorded, conn):
+        promote_model(conn, recorded.region, "net")
+        with pytest.raises(NoModel, match="ghost"):
+            promote_model(conn, recorded.region, "ghost")
+        assert find_champion(conn, recorded.region).id == "net"
+
+    def test_the_newest_comes_first(self, recorded, conn):
+        for hours, name in enumerate("abc"):
+            self.add(conn, recorded.region, name, hours)
+        assert [model.id for model in find_models(conn, recorded.region)] == ["c", "b", "a", "net"]
