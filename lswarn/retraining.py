@@ -18,7 +18,7 @@ import geopandas as gpd
 from lswarn.day import archived_days, fetch_days
 from lswarn.db import assets, inputs
 from lswarn.db.engine import open_database, transaction
-from lswarn.errors import TrainingError
+from lswarn.errors import CheckpointMismatch, TrainingError
 from lswarn.factors.stack import open_stack
 from lswarn.model.checkpoint import load_checkpoint, save_checkpoint
 from lswarn.model.evaluate import Evaluation, better
@@ -158,7 +158,11 @@ def promote(region: Region, settings: Settings, taken: Path, model_id: str, scor
     elif champions[0].id == model_id:
         wanted, reason = False, "it is the champion already"
     else:
-        wanted, reason = better(scores, _scores(region, settings, taken, champions[0].id))
+        try:
+            wanted, reason = better(scores, _scores(region, settings, taken, champions[0].id))
+        except CheckpointMismatch as error:
+            # Such a champion could not assess a single day: anything that can is better.
+            wanted, reason = True, f"the champion cannot be used: {error}"
     if wanted:
         with transaction(open_database(settings), region) as conn:
             inputs.promote_model(conn, region, model_id)

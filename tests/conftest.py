@@ -1,18 +1,33 @@
-"""A real PostGIS for every test that wants one: `LSWARN_DATABASE_URL`, else the private server under `var/`."""
+"""A real PostGIS for every test that wants one: `LSWARN_DATABASE_URL`, else the private server under `var/`.
+
+And a whole house for those that ask for the line: `house`.
+"""
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from pathlib import Path
+from socket import create_server
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
+from lswarn import day as line
+from lswarn import groundwork, retraining
 from lswarn.db import server
-from lswarn.db.engine import connect, migrate
+from lswarn.db.engine import connect, migrate, open_database, transaction
+from lswarn.db.store import forget_days
 from lswarn.db.tables import metadata
-from lswarn.region import Region
+from lswarn.demo.servers import MailSink, RainServer, WebhookReceiver
+from lswarn.demo.world import World, make_world
+from lswarn.hazard.assess import Assessment
+from lswarn.rain.window import window_days
+from lswarn.region import Region, load_region
+from lswarn.settings import Settings
 
 COPIES = count(1)
 
@@ -152,3 +167,103 @@ def make_region(tmp_path: Path) -> Callable[..., Region]:
         return Region.model_validate(facts | overrides)
 
     return make
+
+
+SECRET = "whsec_dGVzdHMgc2lnbiB3aXRoIHRoaXMga2V5IQ=="
+
+
+@dataclass
+class House:
+    """A region ready for its first day, and the servers around it."""
+
+    world: World
+    region: Region
+    settings: Settings
+    rain: RainServer
+    mail: MailSink
+    hooks: WebhookReceiver
+
+    def begin(self) -> None:
+        """Forget every day: nothing archived of it, nothing published, nothing said."""
+        with transaction(open_database(self.settings), self.region) as conn:
+            forget_days(conn, self.region)
+        archive = self.settings.region_dir(self.region.name) / "rain"
+        for path in (*archive.glob("*/*.nc"), *self.mail.received, *self.hooks.received):
+            path.unlink()
+
+    def run_at(self, day: date) -> datetime:
+        return datetime.combine(day + timedelta(days=1), time(15, 30), UTC)
+
+    def assess(self, day: date, now: datetime | None = None) -> Assessment:
+        self.rain.now = now or self.run_at(day)
+        window = line.ingest(self.region, self.settings, day, self.rain.now)
+        return line.assess(self.region, self.settings, window, lambda done, total: None)
+
+    def publish(self, day: date, now: datetime | None = None, **options: bool) -> line.Publication:
+        return line.publish(self.region, self.settings, self.assess(day, now), self.rain.now, **options)
+
+    def deliver(self) -> line.Delivery:
+        return line.deliver(self.settings, lambda: datetime.now(UTC))
+
+    def rows(self) -> dict[str, list]:
+        """Everything the database holds of the region's days, but for keys and instants."""
+        queries = {
+            "run": "SELECT valid_day, key, status, grade, superseded_at IS NULL FROM lswarn.run",
+            "zone": "SELECT class, area_m2, probability_max, ST_AsText(geometry) FROM lswarn.susceptibility_zone",
+            "exceedance": "SELECT rain_mm, critical_mm, ST_AsText(geometry) FROM lswarn.rainfall_exceedance",
+            "area": "SELECT area_id, class, area_m2 FROM lswarn.class_area",
+            "road": "SELECT road_id, area_id, class, length_m FROM lswarn.road_exposure",
+            "settlement": "SELECT settlement_id, area_id, class, people FROM lswarn.settlement_exposure",
+            "alert": "SELECT area_id, level, opened_on, closed_on, told FROM lswarn.alert",
+            "message": "SELECT kind, level, valid_day, subject FROM lswarn.alert_message",
+            "delivery": "SELECT subscriber_id, status FROM lswarn.delivery",
+        }
+        with transaction(open_database(self.settings)) as conn:
+            return {name: sorted(map(str, conn.execute(text(query)))) for name, query in queries.items()}
+
+
+@pytest.fixture(scope="session")
+def _world_database_url(_cluster: Engine, _migrated: str) -> Iterator[str]:
+    name = f"{_migrated}_world"
+    yield _create(_cluster, name, _migrated)
+    _drop(_cluster, name)
+
+
+@pytest.fixture(scope="session")
+def _built(tmp_path_factory: pytest.TempPathFactory, _world_database_url: str) -> Iterator[House]:
+    """The demo world in coarse cells, with its servers, factors, assets and a model trained on it."""
+    folder: Path = tmp_path_factory.mktemp("house")
+    with create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with MailSink(folder / "mail") as mail, WebhookReceiver(folder / "hooks", SECRET) as hooks:
+        world = make_world(
+            folder / "world", rain_url=f"http://127.0.0.1:{port}", webhook_url=hooks.url, resolution_m=90
+        )
+        settings = Settings(
+            database_url=SecretStr(_world_database_url),
+            var_dir=folder / "var",
+            smtp_host=mail.host,
+            smtp_port=mail.port,
+            webhook_secret=SecretStr(SECRET),
+        )
+        region = load_region(world.region_toml)
+        quick = region.model.model_copy(update={"steps": 120, "crop": 64, "depth": 2})
+        region = region.model_copy(update={"model": quick})
+        first = datetime.combine(world.days[0], time(), UTC)
+        with RainServer(world.granules, port, now=first) as rain:
+            groundwork.build(region, settings, lambda name, share: None)
+            groundwork.load_assets(region, settings)
+            weeks = {day for last in world.training_days for day in window_days(last)}
+            line.fetch_days(region, settings, sorted(weeks), first)
+            taken = retraining.snapshot(region, settings, first)
+            model_id = retraining.train(region, settings, taken, lambda step, losses: None)
+            scores = retraining.evaluate(region, settings, taken, model_id, first)
+            assert retraining.promote(region, settings, taken, model_id, scores).promoted
+            yield House(world, region, settings, rain, mail, hooks)
+
+
+@pytest.fixture
+def house(_built: House) -> House:
+    """The demo world in coarse cells with a trained model, before its first day."""
+    _built.begin()
+    return _built

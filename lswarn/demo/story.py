@@ -183,6 +183,9 @@ def _write_report(path: Path, region: Region, settings: Settings, world: World, 
     with transaction(open_database(settings)) as conn:
         history = outbox.find_alert_history(conn, region)
         areas = assets.find_warning_areas(conn, region).rename(columns={"area_id": "id"})
+    said_of = {event.area_id for event in history}
+    # The made areas cover the terrain; the rest, a rim without terrain, is shown only where something was said of it.
+    areas = areas[(areas["id"] != assets.ELSEWHERE) | areas["id"].isin(said_of)]
     write_report(
         path,
         title=region.title,

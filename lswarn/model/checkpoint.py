@@ -114,7 +114,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise CheckpointMismatch(f"{path}: its content is not what its digest says: damaged or tampered; {remedy}")
         if checkpoint.factors != FACTORS:
             raise CheckpointMismatch(
-                f"{path}: made for the factors {', '.join(checkpoint.factors)}; needed are {', '.join(FACTORS)}; {remedy}"
+                f"{path}: made for the factors {', '.join(checkpoint.factors)}, not {', '.join(FACTORS)}; {remedy}"
             )
         checkpoint.network()
     except FileNotFoundError as error:

@@ -38,7 +38,7 @@ class _Room:
 
 
 class Crops:
-    """An endless, seeded sequence of batches; a crop's label is NaN on held-out ground.
+    """An endless, seeded sequence of batches; on held-out ground a crop has no labels, and within the guard no factors.
 
     Crops are cut from rooms of the grid in memory. A region with more rooms than fit is walked through, one room read
     and one let go a batch. A crop is centred on a cell of its room, and rooms are read with the margin that takes, so
@@ -74,8 +74,7 @@ class Crops:
                 crops.append(self._crop(room, self._observed.cells_of[landslide] + aside, landslide))
             else:
                 room = self._rooms[self._rng.integers(len(self._rooms))]
-                corner = np.array([room.block.row, room.block.col])
-                crops.append(self._crop(room, corner + self._rng.integers(0, room.block.shape), None))
+                crops.append(self._crop(room, self._anywhere(room.block), None))
         return Batch(*(np.stack(parts) for parts in zip(*crops, strict=True)))
 
     def _walk(self) -> Iterator[_Room]:
@@ -83,6 +82,12 @@ class Crops:
             for i in self._rng.permutation(len(self._blocks)):
                 around = self._blocks[i].with_halo(self._size // 2)
                 yield _Room(self._blocks[i], self._factors.read(around), self._slid[i])
+
+    def _anywhere(self, block: Block) -> NDArray[np.int64]:
+        while True:  # a room has training ground, else it would be none
+            cell = self._rng.integers((block.row, block.col), (block.row + block.height, block.col + block.width))
+            if not self._holdout.mask(Block(int(cell[0]), int(cell[1]), 1, 1)).any():
+                return cell
 
     def _landslides(self, block: Block) -> NDArray[np.int64]:
         at = self._observed.cells_of - (block.row, block.col)
@@ -94,8 +99,10 @@ class Crops:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         low = np.array([room.block.row, room.block.col])
         corner = np.clip(centre, low, low + room.block.shape - np.array(1)) - low  # in the room with its margin
-        block = Block(*(int(c) for c in corner + low - self._size // 2), self._size, self._size)
-        factors = room.factors[:, corner[0] : corner[0] + self._size, corner[1] : corner[1] + self._size]
+        row, col = (int(c) for c in corner + low - self._size // 2)
+        block = Block(row, col, self._size, self._size)
+        factors = room.factors[:, corner[0] : corner[0] + self._size, corner[1] : corner[1] + self._size].copy()
+        factors[:, self._holdout.mask(block, judged=True)] = np.nan  # not even in the statistics of a batch
         cells = self._observed.at(block, factors, self._scenes(landslide))
         cells.label[:, self._holdout.mask(block)] = np.nan
         return factors, cells.rain, cells.label, cells.danger

@@ -31,22 +31,26 @@ class Holdout:
     guard: int
 
     def judged(self) -> Iterator[Block]:
-        """Held-out ground within the guard band; the grid's own edge, beyond which nobody trains, needs none."""
+        """Held-out ground within the guard band."""
+        yield from self._cut(self.guard)
+
+    def mask(self, block: Block, *, judged: bool = False) -> NDArray[np.bool_]:
+        """Whether each cell of a block is in held-out ground, or only in its judged part."""
+        found = np.zeros(block.shape, bool)
+        for held in self._cut(self.guard if judged else 0):
+            top, left = max(held.row - block.row, 0), max(held.col - block.col, 0)
+            bottom, right = held.row + held.height - block.row, held.col + held.width - block.col
+            found[top : max(bottom, 0), left : max(right, 0)] = True
+        return found
+
+    def _cut(self, guard: int) -> Iterator[Block]:
+        """The held-out blocks, less a band along inner edges; the grid's own edge, where training ends, needs none."""
         for i, j in sorted(self.held):
-            (top, bottom), (left, right) = self._inner(self.rows, i), self._inner(self.cols, j)
+            (top, bottom), (left, right) = (
+                (edges[k] + guard * (k > 0), edges[k + 1] - guard * (k + 2 < len(edges)))
+                for edges, k in ((self.rows, i), (self.cols, j))
+            )
             yield Block(top, left, bottom - top, right - left)
-
-    def mask(self, block: Block) -> NDArray[np.bool_]:
-        """Whether each cell of a block is in held-out ground, guard band included."""
-        held = np.zeros((len(self.rows) - 1, len(self.cols) - 1), bool)
-        held[tuple(np.transpose(sorted(self.held)))] = True
-        i = np.digitize(np.arange(block.row, block.row + block.height), self.rows[1:-1])
-        j = np.digitize(np.arange(block.col, block.col + block.width), self.cols[1:-1])
-        return held[np.ix_(i, j)]
-
-    def _inner(self, edges: tuple[int, ...], k: int) -> tuple[int, int]:
-        low, high = edges[k], edges[k + 1]
-        return low + self.guard * (low > 0), high - self.guard * (high < edges[-1])
 
 
 def hold_out(grid: Grid, config: Model) -> Holdout:

@@ -27,8 +27,8 @@ class Predictor:
 
     Blocks that start at multiples of `2**depth` (all of `Grid.blocks` do), read with `halo` cells around them, give the
     probabilities of one block over everything, to within 1e-5, whatever their size; cells outside the grid are NaN.
-    Runs in float32: bfloat16 would be two to three times faster, but moves probabilities by some percent, which is
-    enough to move cells from class to class.
+    Runs in float32: bfloat16 would be up to three times faster, but moves odds by up to four percent, which is enough
+    to move cells from class to class.
 
     Attributes:
         model_id: of the checkpoint.
@@ -45,7 +45,7 @@ class Predictor:
         self._phase = 2**checkpoint.config.depth
         self._shift = np.log(checkpoint.positive_weight)
         self._device = device_of(device)
-        self._network = checkpoint.network().to(self._device, memory_format=torch.channels_last)
+        self._network = checkpoint.network().to(self._device)
 
     def probability(self, factors: NDArray[np.float32], rain: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probability that a cell slides under a 7-day rain.
@@ -63,7 +63,7 @@ class Predictor:
         return self.probabilities(factors, rain[np.newaxis])[0]
 
     def probabilities(self, factors: NDArray[np.float32], rain: NDArray[np.float32]) -> NDArray[np.float32]:
-        """As `probability`, for several rains [S, H, W] over the same ground, which a monotone model reads only once."""
+        """As `probability`, for several rains [S, H, W] over the same ground; a monotone model reads it only once."""
         # In float64 the logistic function keeps the order of any two float32 logits; in float32 it does not.
         return expit(self.log_odds(factors, rain).astype(np.float64)).astype(np.float32)
 

@@ -2,9 +2,9 @@
 
 The rule for labels, in one place. In the scene of a dated rain, a cell inside a landslide of that scene is 1 and any
 other known cell is 0: also one that slid in another dated scene, for it did not slide under this rain. Landslides
-without a date meet the critical rainfall in a scene of their own; since nobody knows how they and the dated ones behaved
-in each other's rain, their cells are unknown in dated scenes and the dated ones' are unknown in the undated scene. A cell
-with an unknown factor or unknown rain is unknown.
+without a date meet the critical rainfall in a scene of their own; since nobody knows how they and the dated ones
+behaved in each other's rain, their cells are unknown in dated scenes and the dated ones' are unknown in the undated
+scene. A cell with an unknown factor or unknown rain is unknown.
 """
 
 import hashlib
@@ -33,7 +33,6 @@ from lswarn.errors import GridMismatch, TrainingError
 from lswarn.grid import Block, Grid
 from lswarn.model.loss import danger
 from lswarn.region import FACTORS
-
 
 RAINS = ("rain", "critical")
 

@@ -1,7 +1,8 @@
 """The training loop, on one page: crops, steps, then what turns the score into a probability and five classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import astuple, replace
 
 import mapclassify
@@ -24,7 +25,7 @@ from lswarn.model.unet import Encoding, build
 from lswarn.region import Model
 
 LEAST_LANDSLIDES = 20
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 1e-2
 WEIGHT_DECAY = 0.05
 AVERAGING = 0.97
 """The weights kept are a running average: the last steps' noise is not part of a model."""
@@ -66,9 +67,9 @@ def train(
     encoding = _scaling(factors, blocks, holdout, snapshot)
     weight = config.positive_weight or max(1.0, _balance(crops) / 4)
     where = device_of(device)
-    with torch.random.fork_rng(), ThreadPoolExecutor(1) as reader:
+    with _one_core_less(), torch.random.fork_rng(), ThreadPoolExecutor(1) as reader:
         torch.manual_seed(config.seed)
-        network = build(config, encoding).to(where, memory_format=torch.channels_last)
+        network = build(config, encoding).to(where)
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING), use_buffers=True)
         optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=max(config.steps, 2))
@@ -109,12 +110,38 @@ def train(
     return replace(draft, positive_weight=float(np.exp(shift)), breaks=natural_breaks(score, shift))
 
 
+@contextmanager
+def _one_core_less() -> Iterator[None]:
+    """Leave a core to the reader: with more threads than cores, torch's wait for each other, ten times over."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def natural_breaks(score: Tally, shift: float) -> tuple[float, float, float, float]:
-    """Breaks."""
-    both = score.stable + score.slid
-    heap = np.cumsum(both)
-    at = np.searchsorted(heap, (np.arange(JENKS_SAMPLE) + 0.5) / JENKS_SAMPLE * heap[-1])
-    return tuple(mapclassify.FisherJenks(np.arcsin(np.sqrt(expit(LOG_ODDS[at] - shift))), k=5).bins[:4])
+    """Fisher-Jenks breaks of the probabilities of all training cells under all scenes, quiet ones included.
+
+    Probabilities of landslides are so skewed that the scale decides. On p itself the breaks crowd into the few highest,
+    and most landslides fall into the lowest class; on log p they part what is rare from what is rarer still. They are
+    sought on asin(sqrt(p)), the scale on which a proportion is equally uncertain everywhere: then a few percent of the
+    steep cells are in the highest class under a great storm, and none when it is dry.
+
+    Fisher-Jenks takes time with the square of its input, so it sees `JENKS_SAMPLE` evenly spaced quantiles: all cells,
+    and no chance.
+
+    Raises:
+        TrainingError: there are not five different probabilities.
+    """
+    below = np.cumsum(score.stable + score.slid)
+    at = np.searchsorted(below, (np.arange(JENKS_SAMPLE) + 0.5) / JENKS_SAMPLE * below[-1])
+    if len(np.unique(at)) < 5:
+        raise TrainingError("the network says much the same everywhere, too little for five classes: raise model.steps")
+    angles = np.arcsin(np.sqrt(expit(LOG_ODDS[at] - shift)))
+    first, second, third, fourth = np.sin(mapclassify.FisherJenks(angles, k=5).bins[:4]) ** 2
+    return float(first), float(second), float(third), float(fourth)
 
 
 def _sampled_blocks(factors: FactorReader, holdout: Holdout, seed: int) -> list[Block]:

@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lswarn.errors import GridMismatch, TrainingError
+from lswarn.model.evaluate import BINS, LOG_ODDS, Tally, tally
+from lswarn.model.holdout import hold_out
+from lswarn.model.predict import Predictor
+from lswarn.model.train import natural_breaks, train
+
+
+def with_factors(world, values):
+    return replace(world.factors, values=values)
+
+
+@pytest.mark.parametrize("rain", ["monotone", "channel"])
+def test_training_is_repeatable_and_told_step_by_step(world, small, rain):
+    config = small.model_copy(update={"steps": 25, "rain": rain})
+    told = []
+    one, two = (
+        train(config, world.factors, world.snapshot, device="cpu", on_step=lambda *step: told.append(step))
+        for _ in range(2)
+    )
+    assert one.id == two.id
+    assert [step for step, _ in told] == [*range(1, 26)] * 2
+    assert told[0][1].keys() == {"total", "inventory", "physics"}
+    other = train(config.model_copy(update={"seed": 1}), world.factors, world.snapshot, device="cpu")
+    assert other.id != one.id
+
+
+def test_checkpoint_says_what_it_was_made_of(trained, world, small):
+    assert trained.config == small
+    assert trained.factors_digest == world.factors.digest
+    assert trained.snapshot_id == world.snapshot.id
+    assert trained.rain_max_mm == 300
+    assert 0 < trained.breaks[0] < trained.breaks[1] < trained.breaks[2] < trained.breaks[3] < 1
+
+
+def test_mean_probability_is_the_share_that_slid(trained, world, small):
+    holdout = hold_out(world.factors.grid, small)
+    counted = tally(Predictor(trained, "cpu"), world.factors, world.snapshot, world.factors.grid.blocks(64), holdout)
+    both = counted.stable + counted.slid
+    mean = (both / (1 + np.exp(-LOG_ODDS))).sum() / both.sum()
+    assert mean == pytest.approx(counted.slid.sum() / both.sum(), rel=0.01)
+
+
+def test_held_out_ground_teaches_nothing(world, small, trained):
+    """Other factors and landslides there (a guard band inside) leave the same model."""
+    holdout = hold_out(world.factors.grid, small)
+    values = world.factors.values.copy()
+    for block in holdout.judged():
+        values[0][block.slices()] = 1.0
+    config = small.model_copy(update={"steps": 3})
+    one, two = (
+        train(config, factors, world.snapshot, device="cpu") for factors in (world.factors, with_factors(world, values))
+    )
+    assert one.encoding == two.encoding
+    assert one.metrics == pytest.approx(two.metrics, rel=1e-5)
+
+
+def test_too_few_landslides(world, small):
+    scenes = tuple(replace(scene, landslides=scene.landslides[:5]) for scene in world.snapshot.scenes)
+    with pytest.raises(TrainingError, match=r"landslides on training ground, at least 20 are needed"):
+        train(small, world.factors, replace(world.snapshot, scenes=scenes), device="cpu")
+
+
+def test_no_ground_with_all_factors_known(world, small):
+    values = world.factors.values.copy()
+    values[3] = np.nan
+    with pytest.raises(TrainingError, match="no cell of the training ground has all ten factors known"):
+        train(small, with_factors(world, values), world.snapshot, device="cpu")
+
+
+def test_no_landslide_where_all_is_known(world, small):
+    values = world.factors.values.copy()
+    values[3, values[0] > 20] = np.nan
+    with pytest.raises(TrainingError, match="no landslide lies where factors and rain are known"):
+        train(small.model_copy(update={"steps": 1}), with_factors(world, values), world.snapshot, device="cpu")
+
+
+def test_a_loss_that_is_no_number_names_step_and_term(world, small):
+    with pytest.raises(TrainingError, match=r"no number at step 1 \(total, inventory"):
+        train(small.model_copy(update={"positive_weight": 1e39}), world.factors, world.snapshot, device="cpu")
+
+
+def test_another_crs(world, small):
+    with pytest.raises(GridMismatch, match="EPSG:4326"):
+        train(small, world.factors, replace(world.snapshot, crs="EPSG:4326"), device="cpu")
+
+
+def test_natural_breaks_part_what_lies_apart():
+    score = Tally(*np.zeros((3, BINS), np.int64))
+    for p, cells in ((0.001, 900), (0.05, 400), (0.1, 300), (0.2, 200), (0.4, 100)):
+        score.stable[np.searchsorted(LOG_ODDS, np.log(p / (1 - p)))] = cells
+    breaks = natural_breaks(score, 0.0)
+    for low, found, high in zip((0.001, 0.05, 0.1, 0.2), breaks, (0.05, 0.1, 0.2, 0.4), strict=True):
+        assert low < found <= high + 0.01
+
+
+def test_a_network_that_says_the_same_everywhere_has_no_classes():
+    score = Tally(*np.zeros((3, BINS), np.int64))
+    score.stable[1000:1004] = 50
+    with pytest.raises(TrainingError, match=r"raise model\.steps"):
+        natural_breaks(score, 0.0)

@@ -1,0 +1,176 @@
+"""The line as a whole, on the demo world in coarse cells: real servers, real PostGIS, a model really trained."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, time, timedelta
+from email import message_from_bytes
+from socket import create_server
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from lswarn import day as line
+from lswarn.alerts.policy import Kind
+from lswarn.db.engine import open_database, transaction
+from lswarn.errors import DatabaseDown, NotYetPublished
+from lswarn.rain.window import Grade
+
+
+def test_the_ten_days_tell_a_story(house):
+    """Alerts open, rise, step down and clear; each step is mailed and posted once, and signed."""
+    said = [(message.kind, message.area_id) for day in house.world.days for message in house.publish(day).messages]
+    kinds = {kind for kind, _ in said}
+    assert {Kind.OPEN, Kind.RAISE, Kind.LOWER, Kind.CLEAR, Kind.DATA_MISSING} <= kinds
+    delivery = house.deliver()
+    assert delivery.refused == 0
+    assert delivery.delivered == len(house.mail.received) + len(house.hooks.received)
+    assert len(house.hooks.received) == len(said)
+    assert house.deliver() == line.Delivery(0, 0)
+
+
+def test_a_mail_says_what_where_and_how_sure(house):
+    day, message = first_warning(house)
+    house.deliver()
+    mail = message_from_bytes(house.mail.received[0].read_bytes())
+    kinds = [part.get_content_type() for part in mail.walk()]
+    assert {"text/plain", "text/html", "image/png"} <= set(kinds)
+    assert mail["Subject"]
+    for word in ("made", f"{day:%Y}", "7"):
+        assert word in message.text
+
+
+def first_warning(house):
+    for day in house.world.days:
+        if messages := house.publish(day).messages:
+            return day, messages[0]
+    raise AssertionError("nothing was said in ten days")
+
+
+def test_the_same_day_twice_leaves_the_same_rows_and_no_second_message(house):
+    day, _ = first_warning(house)
+    before = house.rows()
+    again = house.publish(day)
+    assert again.repeated
+    assert again.messages == ()
+    assert house.rows() == before
+    assert before["message"]
+
+
+def test_two_runs_at_once_leave_the_rows_of_one(house):
+    day, _ = first_warning(house)
+    before = house.rows()
+    house.begin()
+    earlier = [d for d in house.world.days if d < day]
+    for each in earlier:
+        house.publish(each)
+    assessment, together = house.assess(day), threading.Barrier(2)
+
+    def publish() -> line.Publication:
+        together.wait(timeout=30)
+        return line.publish(house.region, house.settings, assessment, house.run_at(day))
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [future.result() for future in [pool.submit(publish), pool.submit(publish)]]
+    assert sorted(p.repeated for p in done) == [False, True]
+    assert house.rows() == before
+
+
+def test_a_publish_that_dies_leaves_nothing(house, monkeypatch):
+    day, _ = first_warning(house)
+    house.begin()
+    before = house.rows()
+
+    def dies(*args: object):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(line.outbox, "queue_messages", dies)
+        with pytest.raises(KeyboardInterrupt):
+            house.publish(day)
+    assert house.rows() == before
+    assert house.publish(day).messages
+
+
+def test_a_dry_run_says_what_it_would_and_leaves_nothing(house):
+    day, _ = first_warning(house)
+    house.begin()
+    before = house.rows()
+    assert house.publish(day, dry_run=True).messages
+    assert house.rows() == before
+
+
+def test_a_late_day_is_a_lower_bound_that_clears_nothing_and_says_so(house):
+    for day in house.world.days:
+        assessment = house.assess(day)
+        publication = line.publish(house.region, house.settings, assessment, house.run_at(day))
+        kinds = {message.kind for message in publication.messages}
+        if assessment.grade is Grade.D:
+            assert Kind.DATA_MISSING in kinds
+            assert not kinds & {Kind.LOWER, Kind.CLEAR}
+            break
+    else:
+        raise AssertionError("the demo has a day that comes late")
+    # Once the late day is there, the same day is done again, whole, and replaces the lower bound.
+    again = house.publish(day, house.run_at(day) + timedelta(days=1))
+    with transaction(open_database(house.settings)) as conn:
+        runs = conn.execute(
+            text("SELECT grade, superseded_at IS NULL FROM lswarn.run WHERE valid_day = :day ORDER BY id"), {"day": day}
+        ).all()
+    assert not again.repeated
+    assert [tuple(run) for run in runs] == [("D", False), ("A", True)]
+
+
+def test_an_early_granule_gives_way_to_the_late_one(house):
+    day = next(d for d in house.world.days if house.assess(d).grade is Grade.B)
+    house.assess(day, house.run_at(day) + timedelta(days=1))
+    with transaction(open_database(house.settings)) as conn:
+        kept = conn.execute(
+            text("SELECT product, superseded_at IS NULL FROM lswarn.rain_day WHERE day = :day ORDER BY fetched_at"),
+            {"day": day},
+        ).all()
+    assert [tuple(row) for row in kept] == [("IMERG-Early", False), ("IMERG-Late", True)]
+
+
+def test_an_older_day_done_again_is_stored_without_a_word(house):
+    days = house.world.days[:5]
+    for day in days:
+        house.publish(day)
+    said = house.rows()["message"]
+    with transaction(open_database(house.settings), house.region) as conn:
+        conn.execute(text("UPDATE lswarn.run SET key = 'another' WHERE valid_day = :day"), {"day": days[3]})
+    again = house.publish(days[3])
+    assert not again.repeated
+    assert again.messages == ()
+    assert house.rows()["message"] == said
+
+
+def test_rain_that_is_not_due_yet_is_waited_for(house):
+    day = house.world.days[0]
+    house.publish(day)
+    too_early = datetime.combine(day + timedelta(days=2), time(1), UTC)
+    with pytest.raises(NotYetPublished, match="run again then"):
+        house.assess(day + timedelta(days=1), too_early)
+
+
+def test_a_mail_server_that_is_down_holds_up_no_run_and_loses_no_mail(house):
+    first_warning(house)
+    with create_server(("127.0.0.1", 0)) as probe:
+        nobody = probe.getsockname()[1]
+    down = house.settings.model_copy(update={"smtp_port": nobody})
+    delivery = line.deliver(down, lambda: datetime.now(UTC))
+    assert delivery.refused > 0
+    later = datetime.now(UTC) + timedelta(hours=3)
+    assert line.deliver(house.settings, lambda: later).delivered == delivery.refused
+    assert len(house.mail.received) == delivery.refused
+
+
+def test_a_database_that_is_down_is_told_with_its_remedy(house):
+    with create_server(("127.0.0.1", 0)) as probe:
+        nobody = probe.getsockname()[1]
+    lost = house.settings.model_copy(
+        update={"database_url": SecretStr(f"postgresql://me:hunter2@127.0.0.1:{nobody}/none")}
+    )
+    with pytest.raises(DatabaseDown, match="lswarn db start") as caught:
+        line.deliver(lost, lambda: datetime.now(UTC))
+    assert "hunter2" not in str(caught.value)
