@@ -21,12 +21,10 @@ from lswarn.demo import story
 from lswarn.errors import DeliveryError, LswarnError, RegionError
 from lswarn.factors.check import check
 from lswarn.rain.archive import load_archived
-from lswarn.rain.products import decode_imerg_daily, parse_granule
+from lswarn.rain.fetch import describe_granule
 from lswarn.region import FACTORS, Region, find_region
 from lswarn.settings import Settings, load_settings
 from lswarn.terminal import err, progress, say, show_facts, show_table
-
-GLOBE = (-180.0, -90.0, 180.0, 90.0)
 
 app = typer.Typer(
     help="Landslide early warning: from a rain file to a warning that arrives.",
@@ -184,23 +182,7 @@ def rain_inspect(file: Annotated[Path, typer.Argument(help="A daily granule.")],
 
     Example: lswarn rain inspect 3B-DAY-L.MS.MRG.3IMERG.20260305-S000000-E235959.V07C.nc4
     """
-    granule = parse_granule(file.name)
-    with file.open("rb") as opened:
-        rain = decode_imerg_daily(opened, granule.day, GLOBE, name=str(file))
-    show_facts(
-        {
-            "product": granule.product.name,
-            "version": granule.version,
-            "day": granule.day,
-            "unit": rain.attrs.get("units"),
-            "longitudes": f"{float(rain.lon[0]):.2f} to {float(rain.lon[-1]):.2f} ({rain.sizes['lon']})",
-            "latitudes": f"{float(rain.lat[0]):.2f} to {float(rain.lat[-1]):.2f} ({rain.sizes['lat']})",
-            "max_mm": float(rain.max()),
-            "mean_mm": float(rain.mean()),
-            "missing_share": float(rain.isnull().mean()),
-        },
-        as_json,
-    )
+    show_facts(describe_granule(file), as_json)
 
 
 @rain_app.command("status")
@@ -215,7 +197,7 @@ def rain_status(region: RegionPath = None, as_json: Json = False) -> None:
             "day": rain.day,
             "product": rain.product,
             "version": rain.version,
-            "in_use": used[rain.day].sha256 == rain.sha256,
+            "in_use": rain.day in used and used[rain.day].sha256 == rain.sha256,
             "mean_mm": round(float(rain.precipitation.mean()), 1),
             "max_mm": round(float(rain.precipitation.max()), 1),
             "missing_share": round(float(rain.precipitation.isnull().mean()), 3),

@@ -3,6 +3,7 @@ progress and complaints to standard error.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-out = Console()
+# Into a pipe or file a row stays on one line, however long.
+out = Console(width=None if sys.stdout.isatty() else 240)
 err = Console(stderr=True)
 
 
@@ -31,8 +33,10 @@ def show_table(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         say("nothing yet")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column.replace("_", " "), overflow="fold")
+    *short, last = rows[0]
+    for column in short:  # days and numbers stay on one line, the last column takes what room there is
+        table.add_column(column.replace("_", " "), no_wrap=True)
+    table.add_column(last.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
     out.print(table)

@@ -90,7 +90,7 @@ def tell(folder: Path, settings: Settings, say: Callable[[str], None], clock: Ca
             told, row = _run(region, settings, day, rain.now, clock)
             days.append(told)
             rows.append(row)
-            say(f"  {day}: rain grade {told.grade}; {row['said'] or 'nothing to say'}")
+            say(f"  {day}: rain grade {told.grade}; {row['said'] or 'nothing new to say'}")
 
         say("writing the report")
         _write_report(folder / "report.html", region, settings, world, days)
@@ -166,15 +166,14 @@ def _run(
         note="; ".join(filter(None, (absent, early))),
     )
     row: dict[str, object] = {
-        "day": day,
+        "day": f"{day:%-d %b}",
         "grade": window.grade.value,
-        "most_rain_mm": round(float(window.total.max())),
-        "cells_exceeded": len(assessment.exceedances),
-        "very_high_zones": int((assessment.zones["class"] == Class.VERY_HIGH).sum()),
+        "rain_mm": round(float(window.total.max())),
+        "zones": int((assessment.zones["class"] == Class.VERY_HIGH).sum()),
         "road_km": round(told.road_km, 1),
         "people": told.people,
-        "said": ", ".join(f"{m.kind} {m.area_id or ''}".strip() for m in publication.messages),
-        "delivered": delivery.delivered,
+        "sent": delivery.delivered,
+        "said": "; ".join(f"{m.kind} {m.area_id or ''}".strip().replace("_", " ") for m in publication.messages),
     }
     return told, row
 

@@ -21,6 +21,7 @@ from lswarn.model.samples import FactorReader, Observed, Snapshot
 BINS, LIMIT = 5000, 25.0
 LOG_ODDS = (np.arange(BINS) + 0.5) * (2 * LIMIT / BINS) - LIMIT
 """Centres of the bins; within one, odds differ by one percent."""
+SCENES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,15 @@ def tally(
     for block in blocks:
         around = block.with_halo(predictor.halo)
         ground = factors.read(around)
-        cells = observed.at(around, ground, range(observed.scenes))
         inner = np.s_[:, predictor.halo : predictor.halo + block.height, predictor.halo : predictor.halo + block.width]
-        score = predictor.log_odds(ground, cells.rain)[inner].clip(-LIMIT, LIMIT)
-        label, danger = cells.label[inner], cells.danger[inner]
-        if without is not None:
-            label[:, without.mask(block)] = np.nan
-        groups = (label == 0, label == 1, (danger > 0) & ~np.isnan(label))
-        total += Tally(*(np.histogram(score[group], BINS, (-LIMIT, LIMIT))[0] for group in groups))
+        for first in range(0, observed.scenes, SCENES_AT_ONCE):
+            cells = observed.at(around, ground, range(first, min(first + SCENES_AT_ONCE, observed.scenes)))
+            score = predictor.log_odds(ground, cells.rain)[inner].clip(-LIMIT, LIMIT)
+            label, danger = cells.label[inner], cells.danger[inner]
+            if without is not None:
+                label[:, without.mask(block)] = np.nan
+            groups = (label == 0, label == 1, (danger > 0) & ~np.isnan(label))
+            total += Tally(*(np.histogram(score[group], BINS, (-LIMIT, LIMIT))[0] for group in groups))
     return total
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ class Holdout:
     Attributes:
         rows, cols: edges of the blocks, from 0 to the grid's height and width.
         held: positions (i, j) of the blocks held out.
-        guard: cells left out along their inner edges, so that no judged cell sees what a trained one saw.
+        guard: cells along their inner edges that are neither trained on nor judged: as far as the network sees.
     """
 
     rows: tuple[int, ...]
@@ -31,26 +32,35 @@ class Holdout:
     guard: int
 
     def judged(self) -> Iterator[Block]:
-        """Held-out ground within the guard band."""
-        yield from self._cut(self.guard)
+        """Held-out ground within the guard band; the grid's own edge, where training ends too, needs none."""
+        for i, j in sorted(self.held):
+            (top, bottom), (left, right) = self._within(self.rows, i), self._within(self.cols, j)
+            yield Block(top, left, bottom - top, right - left)
 
     def mask(self, block: Block, *, judged: bool = False) -> NDArray[np.bool_]:
         """Whether each cell of a block is in held-out ground, or only in its judged part."""
-        found = np.zeros(block.shape, bool)
-        for held in self._cut(self.guard if judged else 0):
-            top, left = max(held.row - block.row, 0), max(held.col - block.col, 0)
-            bottom, right = held.row + held.height - block.row, held.col + held.width - block.col
-            found[top : max(bottom, 0), left : max(right, 0)] = True
-        return found
+        i, within_i = self._place(self.rows, block.row, block.height, judged)
+        j, within_j = self._place(self.cols, block.col, block.width, judged)
+        return self._is_held[np.ix_(i, j)] & np.outer(within_i, within_j)
 
-    def _cut(self, guard: int) -> Iterator[Block]:
-        """The held-out blocks, less a band along inner edges; the grid's own edge, where training ends, needs none."""
-        for i, j in sorted(self.held):
-            (top, bottom), (left, right) = (
-                (edges[k] + guard * (k > 0), edges[k + 1] - guard * (k + 2 < len(edges)))
-                for edges, k in ((self.rows, i), (self.cols, j))
-            )
-            yield Block(top, left, bottom - top, right - left)
+    @cached_property
+    def _is_held(self) -> NDArray[np.bool_]:
+        held = np.zeros((len(self.rows) - 1, len(self.cols) - 1), bool)
+        held[tuple(np.transpose(sorted(self.held)))] = True
+        return held
+
+    def _within(self, edges: tuple[int, ...], k: int) -> tuple[int, int]:
+        return edges[k] + self.guard * (k > 0), edges[k + 1] - self.guard * (k + 2 < len(edges))
+
+    def _place(
+        self, edges: tuple[int, ...], first: int, count: int, judged: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Along one axis: which block each cell is in, and whether it is within the guard (if only that counts)."""
+        at = np.arange(first, first + count)
+        k = np.digitize(at, edges[1:-1])
+        bounds = np.array([self._within(edges, each) for each in range(len(edges) - 1)])
+        low, high = bounds[k].T
+        return k, (at >= low) & (at < high) if judged else np.ones(count, bool)
 
 
 def hold_out(grid: Grid, config: Model) -> Holdout:

@@ -25,8 +25,8 @@ def device_of(name: str) -> torch.device:
 class Predictor:
     """A checkpoint at work. Safe to share between threads.
 
-    Blocks that start at multiples of `2**depth` (all of `Grid.blocks` do), read with `halo` cells around them, give the
-    probabilities of one block over everything, to within 1e-5, whatever their size; cells outside the grid are NaN.
+    Blocks that start at multiples of `2**depth` (all of `Grid.blocks` do), read with `halo` cells around them, NaN
+    outside the grid, give the probabilities of one block over everything, whatever their size, to 1e-4 of themselves.
     Runs in float32: bfloat16 would be up to three times faster, but moves odds by up to four percent, which is enough
     to move cells from class to class.
 

@@ -30,7 +30,7 @@ WEIGHT_DECAY = 0.05
 AVERAGING = 0.97
 """The weights kept are a running average: the last steps' noise is not part of a model."""
 LOOKED_AT = 16
-"""Batches looked at before training, for scaling and prevalence."""
+"""Batches looked at before training, for the balance of their labels."""
 CALIBRATION_BLOCKS = 64
 """Blocks of training ground, chosen at random in a larger region, on which probabilities and breaks are set."""
 SCALING_CELLS = 20_000

@@ -191,6 +191,12 @@ class TestCompose:
         assert "- unnamed road 7: 50 m" in text
         assert "- unnamed settlement 8: 3 people" in text
 
+    def test_touched_at_its_edge_is_not_nobody(self, change: AlertChange, briefing: Briefing) -> None:
+        town = Hit("settlement", "8", "Edge", "", 0.0, 0, 0.5)
+        text = compose(replace(change, hits=(town,)), briefing).text
+        assert "- Edge: fewer than one person by share of area" in text
+        assert "0 people" not in text
+
     def test_unknown_population_only(self, change: AlertChange, briefing: Briefing) -> None:
         message = compose(replace(change, hits=change.hits[3:]), briefing)
         assert "1 settlement (an unknown number of people)" in unwrapped(message.text)

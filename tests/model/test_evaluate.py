@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from lswarn.model import evaluate as module
 from lswarn.model.evaluate import BINS, LIMIT, LOG_ODDS, Tally, better, evaluate, scores, tally
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
@@ -72,10 +73,11 @@ def test_only_held_out_ground_is_judged_under_every_scene(trained, world):
     assert (found.model_id, found.snapshot_id) == (trained.id, world.snapshot.id)
 
 
-def test_tally_is_what_the_predictor_says(trained, world):
+def test_tally_is_what_the_predictor_says(trained, world, monkeypatch):
     """Two ways to the same counts: by blocks, and over everything at once."""
     grid, predictor = world.factors.grid, Predictor(trained, "cpu")
     holdout = hold_out(grid, trained.config)
+    monkeypatch.setattr(module, "SCENES_AT_ONCE", 2)
     by_blocks = tally(predictor, world.factors, world.snapshot, grid.blocks(48), holdout)
     around = grid.whole.with_halo(predictor.halo)
     factors = world.factors.read(around)

@@ -16,14 +16,14 @@ def with_factors(world, values):
 
 @pytest.mark.parametrize("rain", ["monotone", "channel"])
 def test_training_is_repeatable_and_told_step_by_step(world, small, rain):
-    config = small.model_copy(update={"steps": 25, "rain": rain})
+    config = small.model_copy(update={"steps": 12, "rain": rain})
     told = []
     one, two = (
         train(config, world.factors, world.snapshot, device="cpu", on_step=lambda *step: told.append(step))
         for _ in range(2)
     )
     assert one.id == two.id
-    assert [step for step, _ in told] == [*range(1, 26)] * 2
+    assert [step for step, _ in told] == [*range(1, 13)] * 2
     assert told[0][1].keys() == {"total", "inventory", "physics"}
     other = train(config.model_copy(update={"seed": 1}), world.factors, world.snapshot, device="cpu")
     assert other.id != one.id
