@@ -23,7 +23,7 @@ from lswarn.hazard.assess import Assessment
 from lswarn.hazard.assess import assess as assess_hazard
 from lswarn.model.checkpoint import load_checkpoint
 from lswarn.model.predict import Predictor
-from lswarn.rain.archive import load_days, save_day
+from lswarn.rain.archive import load_archived, load_days, save_day
 from lswarn.rain.fetch import fetch_day
 from lswarn.rain.products import due_at
 from lswarn.rain.thresholds import critical_rainfall
@@ -89,14 +89,15 @@ def ingest(region: Region, settings: Settings, day: date, now: datetime) -> Rain
 
     Raises:
         NotYetPublished: the day itself is not out, and not yet due either: come back later.
-        IncompleteWindow: not one day of the window could be had.
+        IncompleteWindow: nothing has ever been archived.
     """
     fetch_days(region, settings, window_days(day), now)
     days = archived_days(region, settings, window_days(day))
     due = min(due_at(source, day) for source in region.rain.sources)
     if day not in days and now < due:
         raise NotYetPublished(f"the rain of {day} is due at {due:%Y-%m-%d %H:%M} UTC; run again then")
-    return rain_window(day, days)
+    archive = settings.region_dir(region.name) / "rain"
+    return rain_window(day, days, None if days else next(reversed(load_archived(archive)), None))
 
 
 def fetch_days(

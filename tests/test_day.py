@@ -121,6 +121,24 @@ def test_a_late_day_is_a_lower_bound_that_clears_nothing_and_says_so(house):
     assert [tuple(run) for run in runs] == [("D", False), ("A", True)]
 
 
+def test_a_week_without_rain_is_published_as_unknown_and_ends_no_warning(house):
+    day, _ = first_warning(house)
+    standing = [row for row in house.rows()["alert"] if "None" in row]
+    lost = house.region.model_copy(update={"rain": house.region.rain.model_copy(update={"sources": _nowhere(house)})})
+    late = day + timedelta(days=10)
+    window = line.ingest(lost, house.settings, late, house.run_at(late))
+    assert window.grade is Grade.E
+    assert window.days == ()
+    found = line.assess(lost, house.settings, window, lambda done, total: None)
+    publication = line.publish(lost, house.settings, found, house.run_at(late))
+    assert [message.kind for message in publication.messages] == [Kind.DATA_MISSING]
+    assert [row for row in house.rows()["alert"] if "None" in row] == standing
+
+
+def _nowhere(house):
+    return tuple(source.model_copy(update={"at": "http://127.0.0.1:9/"}) for source in house.region.rain.sources)
+
+
 def test_an_early_granule_gives_way_to_the_late_one(house):
     day = next(d for d in house.world.days if house.assess(d).grade is Grade.B)
     house.assess(day, house.run_at(day) + timedelta(days=1))

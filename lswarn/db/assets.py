@@ -83,6 +83,10 @@ LEFT_OUT = """
     ORDER BY source_id"""
 
 # The rest is opened by about a metre: a narrower gap between two areas is how they were drawn, not a place.
+STRANDED = """
+    SELECT source_id FROM lswarn.warning_area AS area JOIN lswarn.alert ON alert.area_id = area.id
+    WHERE region = :region AND retired_at IS NOT NULL AND closed_on IS NULL ORDER BY source_id"""
+
 REST = """
     INSERT INTO incoming (source_id, name, geometry)
     SELECT :elsewhere, 'Elsewhere', rest
@@ -152,7 +156,8 @@ def record_assets(
         roads, settlements, warning_areas: columns id, geometry and, where known, name, ref, kind, population.
 
     Raises:
-        RegionError: an id is missing, given twice or `elsewhere`; a population is negative; an area is no polygon.
+        RegionError: an id is missing, given twice or `elsewhere`; a population is negative; an area is no polygon; an
+            area with a warning in force is gone from the file.
         DatabaseError: the region is not recorded.
     """
     facts: dict[str, Any] = {"region": region.name, "srid": region.srid}
@@ -222,6 +227,11 @@ def _merge(conn: Connection, table: str, facts: dict[str, Any], *, retire: bool 
         log.warning("%d of %s have no extent and are left out: %s", len(left_out), table, ", ".join(left_out[:20]))
     if retire:
         conn.execute(text(RETIRE.format(table=table)), facts)
+    if table == "warning_area" and (stranded := conn.execute(text(STRANDED), facts).scalars().all()):
+        raise RegionError(
+            f"warning_areas: {', '.join(stranded)} left the file with a warning in force, which nothing could end; "
+            "keep the area until its all-clear"
+        )
 
 
 def _ids(ids: pd.Series, key: str) -> list[str]:

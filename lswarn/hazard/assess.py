@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Assessment:
     zones: gpd.GeoDataFrame
     exceedances: gpd.GeoDataFrame
     class_areas: pd.DataFrame
-    area_rain: pd.DataFrame = field(default_factory=pd.DataFrame)
+    area_rain: pd.DataFrame
 
     @property
     def complete_areas(self) -> frozenset[str]:

@@ -88,21 +88,25 @@ def window_days(day: date) -> tuple[date, ...]:
     return tuple(day - timedelta(days=back) for back in reversed(range(WINDOW_DAYS)))
 
 
-def rain_window(day: date, days: Mapping[date, RainDay]) -> RainWindow:
+def rain_window(day: date, days: Mapping[date, RainDay], like: RainDay | None = None) -> RainWindow:
     """Add up the seven days that end with `day`.
 
     A cell that is NaN in any of the days is NaN in the total: what fell there is unknown.
 
     Args:
         days: the best of each day; other days than the seven are passed over.
+        like: any archived day: it gives the grid where none of the seven is there, and nothing else.
 
     Raises:
-        IncompleteWindow: none of the seven is there, so that not even the grid is known.
+        IncompleteWindow: none of the seven is there, and not even the grid is known.
         GridMismatch: two of them lie on different grids.
     """
     wanted = window_days(day)
     there = tuple(days[each] for each in wanted if each in days)
     missing = tuple(each for each in wanted if each not in days)
+    if not there and like is not None:
+        unknown = like.precipitation.transpose("lat", "lon") * np.nan
+        return RainWindow(day, unknown.rename("rain_7_days"), (), missing, Grade.E)
     if not there:
         raise IncompleteWindow(
             f"none of the days {wanted[0]} to {day} is archived; fetch them first (lswarn rain fetch)"

@@ -90,6 +90,9 @@ class World:
                 [(area, c, 1000.0 * c) for area in ("west", "east", "elsewhere") for c in range(6)],
                 columns=["area_id", "class", "area_m2"],
             ),
+            area_rain=pd.DataFrame(
+                {"area_id": ["west", "east"], "rain_mm": 210.0, "critical_mm": 100.0, "known": True}
+            ),
         )
 
     def publish(self, conn: Connection, **which: object) -> store.Published:

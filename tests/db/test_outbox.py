@@ -6,10 +6,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from lswarn.alerts.policy import AlertChange, AlertState, Kind, Level
-from lswarn.db import outbox
+from lswarn.db import assets, outbox
 from lswarn.db.engine import transaction
 from lswarn.db.status import find_status
-from lswarn.errors import DatabaseError
+from lswarn.errors import DatabaseError, RegionError
 
 DAY, NOW = date(2015, 10, 2), datetime(2015, 10, 3, 15, 30, tzinfo=UTC)
 
@@ -78,6 +78,13 @@ class TestAlerts:
         world.publish(conn, key="k2", zones=())
         conn.execute(text("UPDATE lswarn.warning_area SET retired_at = now()"))
         assert outbox.find_alerts(conn, world.region) == {"west": state}
+
+    def test_an_area_with_a_warning_in_force_cannot_leave_the_file(self, published, conn):
+        world, run_id = published
+        world.alarm(conn, run_id)
+        east = world.warning_areas[world.warning_areas["id"] == "east"]
+        with pytest.raises(RegionError, match="west left the file with a warning in force"):
+            assets.record_assets(conn, world.region, world.roads, world.settlements, east)
 
     def test_an_unknown_area_is_an_error_not_a_lost_alert(self, published, conn):
         world, run_id = published

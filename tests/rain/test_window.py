@@ -69,6 +69,15 @@ def test_no_day_at_all(make_day):
         rain_window(DAY, {DAY + timedelta(1): make_day(DAY + timedelta(1))})
 
 
+def test_after_a_week_without_rain_all_is_unknown_on_the_grid_of_old(make_day):
+    window = rain_window(DAY, {}, make_day(DAY - timedelta(30), 10))
+    assert window.grade is Grade.E
+    assert window.total.shape == (3, 4)
+    assert window.total.isnull().all()
+    assert window.missing == WEEK
+    assert window.days == ()
+
+
 def test_days_on_different_grids(make_day):
     days = {day: make_day(day) for day in WEEK}
     days[WEEK[2]] = make_day(WEEK[2], precipitation=days[WEEK[2]].precipitation[:, :3])
