@@ -53,14 +53,17 @@ ROADS = (
          ((-84.407, 36.345), (-84.300, 36.352), CARYVILLE)),
     Road("TN63E", "General Carl Stiner Highway", "TN 63", "primary", (LAFOLLETTE, (-84.084, 36.400))),
     Road("TN116", "New River Road", "TN 116", "secondary",
-         (ROCKY_TOP, (-84.225, 36.200), (-84.305, 36.215), (-84.335, 36.275), CARYVILLE)),
+         (ROCKY_TOP, (-84.225, 36.200), (-84.2675, 36.2078), (-84.305, 36.215), (-84.3122, 36.2485), (-84.335, 36.275),
+          CARYVILLE)),
     Road("TN62", "Frozen Head Road", "TN 62", "secondary", ((-84.305, 36.215), (-84.345, 36.165))),
     Road("TN297", "Elk Valley Road", "TN 297", "secondary",
          ((-84.310, 36.441), (-84.345, 36.400), (-84.407, 36.390))),
     Road("PINE", "Pine Mountain Road", "", "tertiary",
          ((-84.272, 36.375), (-84.215, 36.395), LAFOLLETTE)),
     Road("FRONT", "Front Mountain Road", "", "track", (JACKSBORO, (-84.160, 36.368), (-84.138, 36.388), LAFOLLETTE)),
-    Road("CROSS", "Cross Mountain Road", "", "track", (CARYVILLE, (-84.245, 36.255), (-84.225, 36.200))),
+    Road("KNOBS", "Powell Knobs Road", "", "tertiary", (JACKSBORO, (-84.1208, 36.3372), (-84.1212, 36.3190))),
+    Road("CROSS", "Cross Mountain Road", "", "track",
+         (CARYVILLE, (-84.2518, 36.3028), (-84.2498, 36.2602), (-84.2124, 36.2334), (-84.225, 36.200))),
 )  # fmt: skip
 
 AREAS = (
