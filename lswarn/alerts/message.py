@@ -12,7 +12,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import compress
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -186,24 +185,40 @@ def compose(change: AlertChange, briefing: Briefing, map_png: bytes = b"") -> Al
     """
     b = _tidy(briefing)
     hits = [replace(hit, name=one_line(hit.name), ref=one_line(hit.ref)) for hit in change.hits]
-    is_road = [hit.asset == "road" for hit in hits]
-    roads = Places(tuple(sorted(compress(hits, is_road), key=lambda h: (-h.length_m, h.asset_id))))
+    stretches = sorted((hit for hit in hits if hit.asset == "road"), key=lambda h: (-h.length_m, h.asset_id))
+    roads = Places(_joined(stretches, change.new))
     # Unknown population first: nobody knows how many people that is.
     by_people = sorted(hits, key=lambda h: (h.people is not None, -(h.people or 0), h.asset_id))
     settlements = Places(tuple(hit for hit in by_people if hit.asset != "road"))
     probability = max((known for hit in hits if (known := _known(hit.probability_max)) is not None), default=None)
-    words = _say("alert.en.j2", b, change=change, roads=roads, settlements=settlements, probability=probability)
+    new = change.new & {hit.key for hit in (*roads.hits, *settlements.hits)}
+    words = _say(
+        "alert.en.j2", b, change=change, new=new, roads=roads, settlements=settlements, probability=probability
+    )
     data: dict[str, object] = {
         "area": {"id": change.area_id, "name": b.area_name},
         "level": change.after.name,
         "level_before": change.before.name,
         "opened_on": b.opened_on,
-        "roads": [_facts(hit, change, "name", "ref", "length_m") for hit in roads.hits],
+        "roads": [_facts(hit, change, "name", "ref", "length_m") for hit in stretches],
         "settlements": [_facts(hit, change, "name", "people") for hit in settlements.hits],
         "people": None if settlements.uncounted else settlements.people,
         "probability_max": probability,
     }
     return _message(change.area_id, change.kind, change.after, b, words, data, map_png)
+
+
+def _joined(stretches: Sequence[Hit], new: frozenset[str]) -> tuple[Hit, ...]:
+    """Roads as people speak of them: what has one name and number is one road, in however many pieces it is mapped."""
+    roads: dict[tuple[str, str], list[Hit]] = {}
+    for hit in stretches:
+        roads.setdefault((hit.name, hit.ref) if hit.name or hit.ref else ("", hit.key), []).append(hit)
+    joined = []
+    for parts in roads.values():
+        first = next((hit for hit in parts if hit.key in new), parts[0])
+        highest = max(hit.probability_max for hit in parts)
+        joined.append(replace(first, length_m=sum(hit.length_m for hit in parts), probability_max=highest))
+    return tuple(sorted(joined, key=lambda h: (-h.length_m, h.asset_id)))
 
 
 def compose_data_missing(briefing: Briefing, standing: Sequence[Standing] = ()) -> AlertMessage:

@@ -191,6 +191,15 @@ class TestCompose:
         assert "- unnamed road 7: 50 m" in text
         assert "- unnamed settlement 8: 3 people" in text
 
+    def test_pieces_of_one_road_are_one_road(self, change: AlertChange, briefing: Briefing) -> None:
+        pieces = tuple(Hit("road", str(n), "Ridge Road", "R 1", 100.0 * n, 0, 0.1 * n) for n in (1, 2, 3))
+        unnamed = tuple(Hit("road", f"u{n}", "", "", 10.0, 0, 0.1) for n in (1, 2))
+        message = compose(replace(change, hits=pieces + unnamed), briefing)
+        assert "- Ridge Road (R 1): 600 m" in message.text
+        assert message.text.count("Ridge Road") == 1
+        assert message.text.count("unnamed road") == 2
+        assert len(message.payload["data"]["roads"]) == 5  # a program gets every piece
+
     def test_touched_at_its_edge_is_not_nobody(self, change: AlertChange, briefing: Briefing) -> None:
         town = Hit("settlement", "8", "Edge", "", 0.0, 0, 0.5)
         text = compose(replace(change, hits=(town,)), briefing).text
