@@ -5,10 +5,11 @@ Exit code 0: done. 1: it could not be done, and the message says what to do. 2: 
 
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.logging import RichHandler
@@ -223,9 +224,8 @@ def train(region: RegionPath = None, as_json: Json = False) -> None:
         )
     scores = retraining.evaluate(found, settings, taken, model_id, _now())
     promotion = retraining.promote(found, settings, taken, model_id, scores)
-    figures = ("auc", "average_precision", "brier", "brier_skill", "physics_consistency", "cells", "landslide_cells")
     told = {"model": model_id, "promoted": promotion.promoted, "reason": promotion.reason}
-    show_facts(told | {name: getattr(scores, name) for name in figures}, as_json)
+    show_facts(told | _figures(vars(scores)), as_json)
 
 
 @models_app.command("list")
@@ -234,7 +234,10 @@ def models_list(region: RegionPath = None, as_json: Json = False) -> None:
     settings = load_settings()
     found = _region(region, settings)
     with transaction(open_database(settings)) as conn:
-        show_table([vars(row) for row in inputs.find_models(conn, found)], as_json)
+        rows = [vars(row) for row in inputs.find_models(conn, found)]
+    if not as_json:
+        rows = [{name: row[name] for name in ("id", "role", "made_at")} | _figures(row["metrics"]) for row in rows]
+    show_table(rows, as_json)
 
 
 # ── the line ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -295,11 +298,18 @@ def alerts_list(region: RegionPath = None, as_json: Json = False) -> None:
 
 @app.command("status")
 def status_(region: RegionPath = None, as_json: Json = False) -> None:
-    """How the region stands: newest run, what it found, open alerts, deliveries."""
+    """How a region stands: newest run, what it found, open alerts, deliveries. Of every region where none is named."""
     settings = load_settings()
-    found = _region(region, settings)
     with transaction(open_database(settings)) as conn:
-        show_facts(asdict(status.find_status(conn, found)), as_json)
+        if region or settings.region or Path("region.toml").exists():
+            names = [_region(region, settings).name]
+        else:
+            names = status.find_regions(conn)
+        found = [asdict(status.find_status(conn, name)) for name in names]
+    if len(found) == 1:
+        show_facts(found[0], as_json)
+    else:
+        show_table(found, as_json)
 
 
 @app.command()
@@ -310,6 +320,11 @@ def demo(
     told = story.tell(folder, load_settings(), say, _now)
     show_table(told.rows, False)
     say(told.next_steps)
+
+
+def _figures(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Those a person asks for first."""
+    return {name: scores[name] for name in ("auc", "average_precision", "brier_skill", "physics_consistency")}
 
 
 def _now() -> datetime:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
 from rich.console import Console
@@ -59,6 +60,8 @@ def _cell(value: object) -> str:
             return "–"
         case bool():
             return "yes" if value else "no"
+        case IntEnum():
+            return value.name
         case float():
             return f"{value:.4g}"
         case datetime():

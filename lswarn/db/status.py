@@ -5,8 +5,6 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
-from lswarn.region import Region
-
 
 @dataclass(frozen=True)
 class LastRun:
@@ -39,9 +37,14 @@ class Status:
     failed_deliveries: int
 
 
-def find_status(conn: Connection, region: Region) -> Status:
-    """How the region stands."""
-    facts = {"region": region.name}
+def find_regions(conn: Connection) -> list[str]:
+    """Names of the recorded regions."""
+    return list(conn.execute(text("SELECT name FROM lswarn.region ORDER BY name")).scalars())
+
+
+def find_status(conn: Connection, region: str) -> Status:
+    """How a region stands, by its name."""
+    facts = {"region": region}
     run = conn.execute(
         text("SELECT id, valid_day, grade, status FROM lswarn.current_run WHERE region = :region"), facts
     ).one_or_none()
@@ -60,4 +63,4 @@ def find_status(conn: Connection, region: Region) -> Status:
         facts | {"run_id": run.id if run else None},
     ).mappings()
     last_run = LastRun(run.valid_day, run.grade, run.status) if run else None
-    return Status(region.name, last_run, **counts.one())
+    return Status(region, last_run, **counts.one())

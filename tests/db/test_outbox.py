@@ -213,7 +213,7 @@ class TestDelivery:
         assert len(self.deliver(queued, NOW)) == 1
         assert outbox.claim_deliveries(queued, NOW + timedelta(days=9), 10) == []
         with transaction(queued) as conn:
-            status = find_status(conn, world.region)
+            status = find_status(conn, world.region.name)
         assert (status.pending_deliveries, status.failed_deliveries) == (0, 1)
 
     def test_at_last_it_is_given_up(self, queued, monkeypatch):
