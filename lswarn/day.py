@@ -17,7 +17,7 @@ from lswarn.alerts.message import AlertMessage, Briefing, RainInput, Standing, c
 from lswarn.alerts.policy import AlertChange, AlertState, Decision, decide
 from lswarn.db import assets, inputs, outbox, store
 from lswarn.db.engine import Connection, open_database, transaction
-from lswarn.errors import DeliveryError, NotYetPublished, RainError
+from lswarn.errors import DeliveryError, NotYetPublished, RainError, SourceUnavailable
 from lswarn.factors.stack import open_stack
 from lswarn.hazard.assess import Assessment
 from lswarn.hazard.assess import assess as assess_hazard
@@ -115,8 +115,9 @@ def fetch_days(
     days = tuple(days)
     before = archived_days(region, settings, days)
     told = {}
+    silent: set[str] = set()
     for day in days:
-        told[day] = _fetch_better(region, settings, day, before.get(day), now)
+        told[day] = _fetch_better(region, settings, day, before.get(day), now, silent)
         on_day(day)
     with transaction(open_database(settings), region) as conn:
         inputs.record_rain_days(conn, region, archived_days(region, settings, days).values())
@@ -129,13 +130,21 @@ def archived_days(region: Region, settings: Settings, days: Iterable[date]) -> d
     return load_days(settings.region_dir(region.name) / "rain", days, order, bbox=region.bbox)
 
 
-def _fetch_better(region: Region, settings: Settings, day: date, archived: RainDay | None, now: datetime) -> str:
-    """Archive the first product, best first, that can be had and is better than what is archived."""
+def _fetch_better(
+    region: Region, settings: Settings, day: date, archived: RainDay | None, now: datetime, silent: set[str]
+) -> str:
+    """Archive the first product, best first, that can be had and is better than what is archived.
+
+    A source that does not answer joins `silent`, and is not asked for the other days: it was tried again and again.
+    """
     token = settings.rain_token.get_secret_value() if settings.rain_token else None
     troubles = []
     for source in region.rain.sources:
         if archived is not None and archived.product == source.product:
             return f"{archived.product} {archived.version} archived"
+        if source.product in silent:
+            troubles.append(f"{source.product} does not answer")
+            continue
         try:
             fetched = fetch_day(source, day, region.bbox, now=now, token=token, timeout_s=settings.timeout_s)
         except NotYetPublished as trouble:
@@ -143,6 +152,8 @@ def _fetch_better(region: Region, settings: Settings, day: date, archived: RainD
             log.log(level, "%s of %s: %s", source.product, day, trouble)
             troubles.append(f"{source.product} not yet published")
         except RainError as trouble:
+            if isinstance(trouble, SourceUnavailable):
+                silent.add(source.product)
             log.error("%s of %s: %s", source.product, day, trouble)
             troubles.append(str(trouble))
         else:

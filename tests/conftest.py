@@ -247,7 +247,7 @@ def _built(tmp_path_factory: pytest.TempPathFactory, _world_database_url: str) -
             webhook_secret=SecretStr(SECRET),
         )
         region = load_region(world.region_toml)
-        quick = region.model.model_copy(update={"steps": 120, "crop": 64, "depth": 2})
+        quick = region.model.model_copy(update={"crop": 96})
         region = region.model_copy(update={"model": quick})
         first = datetime.combine(world.days[0], time(), UTC)
         with RainServer(world.granules, port, now=first) as rain:
