@@ -1,6 +1,7 @@
 """`lswarn …`: the steps of the line by hand.
 
 Exit code 0: done. 1: it could not be done, and the message says what to do. 2: the command was not understood.
+Rooms are entered where a command needs them: torch and GDAL take seconds to load, and `lswarn status` needs neither.
 """
 
 import logging
@@ -15,14 +16,10 @@ import typer
 from rich.logging import RichHandler
 from rich.text import Text
 
-from lswarn import __version__, day, groundwork, retraining
+from lswarn import __version__
 from lswarn.db import inputs, outbox, server, status
 from lswarn.db.engine import database_url, migrate, open_database, shown, transaction
-from lswarn.demo import story
 from lswarn.errors import DeliveryError, LswarnError, RegionError
-from lswarn.factors.check import check
-from lswarn.rain.archive import load_archived
-from lswarn.rain.fetch import describe_granule
 from lswarn.region import FACTORS, Region, find_region
 from lswarn.settings import Settings, load_settings
 from lswarn.terminal import err, progress, say, show_facts, show_table
@@ -123,6 +120,8 @@ def region_check(region: RegionPath = None) -> None:
 
     Example: lswarn region check deploy/region.example.toml
     """
+    from lswarn.factors.check import check
+
     found = _region(region, load_settings())
     if problems := check(found):
         raise RegionError(*problems)
@@ -135,6 +134,8 @@ def region_build(region: RegionPath = None) -> None:
 
     May be stopped and started again at any time: what is built stays.
     """
+    from lswarn import groundwork
+
     settings = load_settings()
     found = _region(region, settings)
     with progress("factors", 1 + len(FACTORS)) as advance:
@@ -166,6 +167,8 @@ def rain_fetch(
 
     Example: lswarn rain fetch region.toml --since 2015-09-26 --until 2015-10-03
     """
+    from lswarn import day
+
     settings = load_settings()
     found = _region(region, settings)
     now = _now()
@@ -183,12 +186,17 @@ def rain_inspect(file: Annotated[Path, typer.Argument(help="A daily granule.")],
 
     Example: lswarn rain inspect 3B-DAY-L.MS.MRG.3IMERG.20260305-S000000-E235959.V07C.nc4
     """
+    from lswarn.rain.fetch import describe_granule
+
     show_facts(describe_granule(file), as_json)
 
 
 @rain_app.command("status")
 def rain_status(region: RegionPath = None, as_json: Json = False) -> None:
     """What is archived: by day, product, version, and when it was fetched; superseded granules too."""
+    from lswarn import day
+    from lswarn.rain.archive import load_archived
+
     settings = load_settings()
     found = _region(region, settings)
     archived = load_archived(settings.region_dir(found.name) / "rain")
@@ -215,6 +223,8 @@ def rain_status(region: RegionPath = None, as_json: Json = False) -> None:
 @app.command()
 def train(region: RegionPath = None, as_json: Json = False) -> None:
     """Retrain: snapshot, train, evaluate, and promote the candidate if it is no worse than the champion."""
+    from lswarn import retraining
+
     settings = load_settings()
     found = _region(region, settings)
     taken = retraining.snapshot(found, settings, _now())
@@ -257,6 +267,8 @@ def run(
 
     Example: lswarn run region.toml --date 2026-03-06 --dry-run
     """
+    from lswarn import day
+
     settings = load_settings()
     found = _region(region, settings)
     now = _now()
@@ -281,6 +293,8 @@ def run(
 @app.command()
 def deliver(as_json: Json = False) -> None:
     """Send every queued message that is due; safe to repeat, and to run from several machines."""
+    from lswarn import day
+
     delivery = day.deliver(load_settings(), _now)
     show_facts(asdict(delivery), as_json)
     if delivery.refused:
@@ -317,6 +331,8 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo world lies.", show_default=False)] = Path("var/demo"),
 ) -> None:
     """Ten days from rain to warnings, on real terrain in a made world; ends with a report and what to try next."""
+    from lswarn.demo import story
+
     told = story.tell(folder, load_settings(), say, _now)
     show_table(told.rows, False)
     say(told.next_steps)

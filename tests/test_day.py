@@ -61,11 +61,9 @@ def test_an_alert_opens_rises_steps_down_and_clears(house):
         [(Kind.CLEAR, "NONE")],
     ]
     house.deliver()
-    subjects = [
-        str(message_from_bytes(path.read_bytes(), policy=policy.default)["Subject"]) for path in house.mail.received
-    ]
-    assert len(subjects) == 4
-    assert all("Cross Mountain" in subject for subject in subjects)
+    mails = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in house.mail.received]
+    assert len(mails) == 4
+    assert all("Cross Mountain" in mail["Subject"] for mail in mails)
 
 
 def test_a_mail_says_what_where_and_how_sure(house):

@@ -7,7 +7,7 @@ from `engine.transaction` that holds the region's lock.
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import shapely
@@ -19,9 +19,11 @@ from lswarn.alerts.policy import Hit
 from lswarn.db import tables
 from lswarn.db.engine import copy_rows
 from lswarn.errors import DatabaseError
-from lswarn.hazard.assess import Assessment
 from lswarn.rain.window import Grade
 from lswarn.region import Region
+
+if TYPE_CHECKING:
+    from lswarn.hazard.assess import Assessment  # not at run time: with it comes torch
 
 FINDINGS = (
     tables.road_exposure,
@@ -135,7 +137,7 @@ SETTLEMENT_EXPOSURE = """
 
 
 def publish(
-    conn: Connection, region: Region, assessment: Assessment, *, software: str, published_at: datetime
+    conn: Connection, region: Region, assessment: "Assessment", *, software: str, published_at: datetime
 ) -> Published:
     """Make an assessment the run that counts for its day, with everything that lies in its zones.
 
@@ -172,7 +174,7 @@ def _supersede(conn: Connection, run_id: int, at: datetime) -> None:
 
 
 def _record_run(
-    conn: Connection, region: Region, found: Assessment, assets_digest: str, software: str, published_at: datetime
+    conn: Connection, region: Region, found: "Assessment", assets_digest: str, software: str, published_at: datetime
 ) -> int:
     rasters = {"classes": found.classes, "probability": found.probability}
     run = insert(tables.run).values(
@@ -193,7 +195,7 @@ def _record_run(
     return int(conn.execute(run.returning(tables.run.c.id)).scalar_one())
 
 
-def _record_findings(conn: Connection, region: Region, run_id: int, found: Assessment) -> None:
+def _record_findings(conn: Connection, region: Region, run_id: int, found: "Assessment") -> None:
     for table, columns, findings in (
         (tables.susceptibility_zone, ["class", "area_m2", "probability_mean", "probability_max"], found.zones),
         (

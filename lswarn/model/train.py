@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 
-import mapclassify
 import numpy as np
 import torch
 from scipy.optimize import brentq
@@ -139,6 +138,8 @@ def natural_breaks(score: Tally, shift: float) -> tuple[float, float, float, flo
     at = np.searchsorted(below, (np.arange(JENKS_SAMPLE) + 0.5) / JENKS_SAMPLE * below[-1])
     if len(np.unique(at)) < 5:
         raise TrainingError("the network says much the same everywhere, too little for five classes: raise model.steps")
+    import mapclassify  # brings half of scipy and scikit-learn along: seconds that only training needs to spend
+
     angles = np.arcsin(np.sqrt(expit(LOG_ODDS[at] - shift)))
     first, second, third, fourth = np.sin(mapclassify.FisherJenks(angles, k=5).bins[:4]) ** 2
     return float(first), float(second), float(third), float(fourth)
