@@ -120,10 +120,10 @@ def region_check(region: RegionPath = None) -> None:
 
     Example: lswarn region check deploy/region.example.toml
     """
-    from lswarn.factors.check import check
+    from lswarn import groundwork
 
     found = _region(region, load_settings())
-    if problems := check(found):
+    if problems := groundwork.check(found):
         raise RegionError(*problems)
     say(f"{found.title}: nothing is wrong")
 

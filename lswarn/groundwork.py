@@ -5,6 +5,7 @@ Repeated whenever region.toml or a file it names has changed; what has not chang
 
 import hashlib
 from collections.abc import Callable
+from datetime import date
 
 import geopandas as gpd
 import pandas as pd
@@ -12,13 +13,27 @@ import pandas as pd
 from lswarn.db import assets
 from lswarn.db.engine import open_database, transaction
 from lswarn.errors import RegionError
-from lswarn.factors.check import check
+from lswarn.factors.check import check as check_files
 from lswarn.factors.stack import FactorStack, build_stack
+from lswarn.rain.products import find_product, granule_folder
 from lswarn.region import Asset, Region
 from lswarn.settings import Settings
 from lswarn.sources import load_vector
 
+ANY_DAY = date(2026, 1, 1)
 MEANINGS = ("id", "name", "ref", "kind", "population")
+
+
+def check(region: Region) -> list[str]:
+    """Everything that is wrong in region.toml and the files it names, a sentence each; empty if nothing is."""
+    problems = check_files(region)
+    for source in region.rain.sources:
+        try:
+            find_product(source.product)
+            granule_folder(source, ANY_DAY)
+        except RegionError as error:
+            problems += error.problems
+    return problems
 
 
 def build(region: Region, settings: Settings, on_progress: Callable[[str, float], None]) -> FactorStack:

@@ -1,7 +1,7 @@
 """What is watched and how it is judged: region.toml, checked and frozen.
 
 The file may name other files relative to itself. Reading it opens none of them: that a raster really overlaps, or a
-vector really has the field, is asked by `factors.check` and `lswarn region check`.
+vector really has the field, is asked by `groundwork.check`, which is `lswarn region check`.
 """
 
 import hashlib

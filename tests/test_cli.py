@@ -79,6 +79,17 @@ def test_models_and_region(lswarn):
     assert "ten factors" in lswarn("region", "build").stdout
 
 
+def test_region_check_tells_every_fault_at_once(lswarn, house, tmp_path):
+    text = house.world.region_toml.read_text().replace('"IMERG-Early"', '"IMERG-Soon"').replace("{month}", "{moon}")
+    faulty = house.world.region_toml.with_name("faulty.toml")
+    faulty.write_text(text.replace('"rock.gpkg"', '"rocks.gpkg"').replace('"towns.gpkg"', '"rock.gpkg"'))
+    done = lswarn("region", "check", str(faulty))
+    faulty.unlink()
+    assert done.returncode == 1
+    for fault in ("rocks.gpkg: no such file", "'IMERG-Soon' is unknown", "{moon}", "assets.settlements"):
+        assert fault in done.stderr
+
+
 def test_the_database_by_hand(lswarn):
     facts = told(lswarn("db", "status", "--json"))
     assert facts["answers"]
