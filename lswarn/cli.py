@@ -235,7 +235,7 @@ def train(region: RegionPath = None, as_json: Json = False) -> None:
     scores = retraining.evaluate(found, settings, taken, model_id, _now())
     promotion = retraining.promote(found, settings, taken, model_id, scores)
     told = {"model": model_id, "promoted": promotion.promoted, "reason": promotion.reason}
-    show_facts(told | _figures(vars(scores)), as_json)
+    show_facts(told | _figures(scores.as_dict()), as_json)
 
 
 @models_app.command("list")

@@ -6,12 +6,10 @@ another that neither it nor the champion has seen; only a candidate that is no w
 """
 
 import logging
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 
@@ -143,7 +141,7 @@ def evaluate(region: Region, settings: Settings, taken: Path, model_id: str, now
             model_id,
             path=_path(region, settings, model_id),
             snapshot_id=checkpoint.snapshot_id,
-            metrics=_finite(asdict(scores)),
+            metrics=scores.as_dict(),
             made_at=now,
         )
     return scores
@@ -177,15 +175,3 @@ def _scores(region: Region, settings: Settings, taken: Path, model_id: str) -> E
 
 def _path(region: Region, settings: Settings, model_id: str) -> Path:
     return settings.region_dir(region.name) / "models" / f"{model_id}.pt"
-
-
-def _finite(figures: Any) -> Any:
-    """The same with null for figures that are no numbers, which JSON does not know."""
-    match figures:
-        case dict():
-            return {name: _finite(value) for name, value in figures.items()}
-        case list() | tuple():
-            return [_finite(value) for value in figures]
-        case float() if not math.isfinite(figures):
-            return None
-    return figures

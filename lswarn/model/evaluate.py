@@ -5,8 +5,8 @@ their bins, however large the region.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,21 @@ class Evaluation:
     cells: int
     landslide_cells: int
     class_table: tuple[ClassRow, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON knows them: null for those that are no number."""
+        return dict(_finite(asdict(self)))
+
+
+def _finite(figures: Any) -> Any:
+    match figures:
+        case dict():
+            return {name: _finite(value) for name, value in figures.items()}
+        case list() | tuple():
+            return [_finite(value) for value in figures]
+        case float() if not np.isfinite(figures):
+            return None
+    return figures
 
 
 def evaluate(checkpoint: Checkpoint, factors: FactorReader, snapshot: Snapshot, *, device: str = "auto") -> Evaluation:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,18 @@ from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from lswarn.model import evaluate as module
-from lswarn.model.evaluate import BINS, LIMIT, LOG_ODDS, Tally, better, evaluate, scores, tally
+from lswarn.model.evaluate import (
+    BINS,
+    LIMIT,
+    LOG_ODDS,
+    ClassRow,
+    Evaluation,
+    Tally,
+    better,
+    evaluate,
+    scores,
+    tally,
+)
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
 from lswarn.model.samples import Observed
@@ -116,3 +128,12 @@ def test_better_is_no_worse_in_both(trained, world):
 def test_log_odds_bins_cover_all_probabilities():
     assert expit(LOG_ODDS[0]) < 1e-10
     assert np.allclose(np.diff(LOG_ODDS), 2 * LIMIT / BINS)
+
+
+def test_figures_that_are_no_number_are_null_in_json():
+    row = ClassRow(1, 0.5, 0.0, float("nan"), 0.1, 0.0)
+    judged = Evaluation("m", "s", 0.9, float("nan"), 0.1, 0.2, float("nan"), 10, 0, (row,))
+    figures = json.loads(json.dumps(judged.as_dict(), allow_nan=False))
+    assert figures["auc"] == 0.9
+    assert figures["average_precision"] is None
+    assert figures["class_table"][0]["frequency_ratio"] is None
