@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from lswarn import __version__
-from lswarn.db import inputs, outbox, server, status
+from lswarn.db import inputs, outbox, server, status, store
 from lswarn.db.engine import database_url, migrate, open_database, shown, transaction
 from lswarn.errors import DeliveryError, LswarnError, RegionError
 from lswarn.region import FACTORS, Region, find_region
@@ -308,6 +308,16 @@ def alerts_list(region: RegionPath = None, as_json: Json = False) -> None:
     found = _region(region, settings)
     with transaction(open_database(settings)) as conn:
         show_table([vars(row) for row in outbox.find_alert_history(conn, found)], as_json)
+
+
+@app.command()
+def runs(region: RegionPath = None, as_json: Json = False) -> None:
+    """The last published runs, superseded ones too: which day, which rain, which model."""
+    settings = load_settings()
+    found = _region(region, settings)
+    with transaction(open_database(settings)) as conn:
+        rows = [vars(row) for row in store.find_runs(conn, found)]
+    show_table(rows, as_json)
 
 
 @app.command("status")

@@ -59,6 +59,8 @@ def test_a_day_by_hand(lswarn, house):
     assert {row["product"] for row in rain} == {"IMERG-Late"}
     assert told(lswarn("deliver", "--json")) == {"delivered": 0, "refused": 0}
     assert "grade A" in lswarn("status").stdout
+    (row,) = told(lswarn("runs", "--json"))
+    assert (row["valid_day"], row["grade"], row["current"]) == (day.isoformat(), "A", True)
 
 
 def test_rain_by_hand(lswarn, house):

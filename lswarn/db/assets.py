@@ -134,12 +134,6 @@ def record_region(conn: Connection, region: Region, assets_digest: str) -> None:
     )
 
 
-def find_assets_digest(conn: Connection, region: Region) -> str:
-    """Digest of the asset files as last recorded; empty where they never were."""
-    query = text("SELECT assets_digest FROM lswarn.region WHERE name = :region")
-    return conn.execute(query, {"region": region.name}).scalar() or ""
-
-
 def record_assets(
     conn: Connection,
     region: Region,

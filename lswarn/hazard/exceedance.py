@@ -7,6 +7,8 @@ import shapely
 import xarray as xr
 from numpy.typing import NDArray
 
+from lswarn.rain.thresholds import safety_factor
+
 
 def find_cells(total: xr.DataArray, critical: xr.DataArray, *, lower_bound: bool) -> gpd.GeoDataFrame:
     """Rain cells whose safety factor Rc / R7 is below one.
@@ -20,13 +22,14 @@ def find_cells(total: xr.DataArray, critical: xr.DataArray, *, lower_bound: bool
         GeoDataFrame in EPSG:4326: rain_mm, critical_mm, safety_factor, lower_bound, geometry (the cell). A cell whose
         rain or threshold is unknown is not in it: it is not known to exceed. Unknown rain gives an unknown class.
     """
-    rain, limit = (field.transpose("lat", "lon").values.astype(float) for field in (total, critical))
-    above = rain > limit
+    fields = (total, critical, safety_factor(critical, total))
+    rain, limit, factor = (field.transpose("lat", "lon").values.astype(float) for field in fields)
+    above = factor < 1
     return gpd.GeoDataFrame(
         {
             "rain_mm": rain[above],
             "critical_mm": limit[above],
-            "safety_factor": limit[above] / rain[above],
+            "safety_factor": factor[above],
             "lower_bound": np.full(above.sum(), lower_bound),
         },
         geometry=_cells(total)[above],
