@@ -46,10 +46,11 @@ def area_rain(total: xr.DataArray, critical: xr.DataArray, areas: gpd.GeoDataFra
 
     Returns:
         One row an area: area_id, rain_mm and critical_mm (NaN where no rain of the area is known), and known: whether
-        the rain of all its cells is.
+        all rain that its slopes are judged by is.
     """
     rain, limit = (field.transpose("lat", "lon").values.astype(float).ravel() for field in (total, critical))
     tree = shapely.STRtree(_cells(total).ravel())
+    cell_deg = float(abs(total["lon"][1] - total["lon"][0]))
     rows = []
     for area_id, geometry in zip(areas["area_id"], areas.geometry.to_crs("EPSG:4326"), strict=True):
         cells = tree.query(geometry, predicate="intersects")
@@ -58,7 +59,9 @@ def area_rain(total: xr.DataArray, critical: xr.DataArray, areas: gpd.GeoDataFra
         if len(known):
             wettest = known[np.argmax(rain[known])]
             most, needed = rain[wettest], limit[wettest]
-        rows.append((area_id, most, needed, 0 < len(cells) == len(known)))
+        # Rain is sampled between centres: a gap in the next cell reaches into the area too.
+        near = tree.query(geometry, predicate="dwithin", distance=cell_deg)
+        rows.append((area_id, most, needed, len(near) > 0 and not np.isnan(rain[near]).any()))
     return pd.DataFrame(rows, columns=["area_id", "rain_mm", "critical_mm", "known"])
 
 

@@ -183,7 +183,7 @@ def test_without_rain_all_is_unknown_and_no_network_is_asked(tmp_path, areas):
 
 def test_an_area_with_a_gap_in_its_rain_is_not_complete(tmp_path, areas):
     rain = window()
-    rain.total[{"lon": 3, "lat": 3}] = np.nan
+    rain.total[{"lon": 2, "lat": 3}] = np.nan
     found = assessed(tmp_path, areas, rain)
     assert found.complete_areas == {"east"}
     classes = read(found.classes)
