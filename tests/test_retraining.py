@@ -1,0 +1,91 @@
+"""The other line: what is learnt from, and who becomes champion. That it trains and promotes at all, `house` proves."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from lswarn import retraining
+from lswarn.db import inputs
+from lswarn.db.engine import open_database, transaction
+from lswarn.errors import TrainingError
+from lswarn.model.evaluate import Evaluation
+from lswarn.model.samples import load_snapshot
+
+NOW = datetime(2026, 3, 14, tzinfo=UTC)
+
+
+@pytest.fixture
+def champion(house):
+    with transaction(open_database(house.settings)) as conn:
+        return inputs.find_champion(conn, house.region)
+
+
+@pytest.fixture
+def taken(house):
+    house.rain.now = NOW
+    return retraining.snapshot(house.region, house.settings, NOW)
+
+
+def scores_of(house, taken, model_id) -> Evaluation:
+    return retraining.evaluate(house.region, house.settings, taken, model_id, NOW)
+
+
+def roles(house) -> dict[str, str]:
+    with transaction(open_database(house.settings)) as conn:
+        return {model.id: model.role for model in inputs.find_models(conn, house.region)}
+
+
+def test_a_snapshot_has_every_dated_storm_and_is_named_by_its_content(house, taken):
+    snapshot = load_snapshot(taken)
+    days = [scene.day for scene in snapshot.scenes if scene.landslides]
+    assert days == sorted(day for day in house.world.training_days if day in days)
+    assert len(days) >= 8
+    assert all(not np.isnan(scene.rain).all() for scene in snapshot.scenes)
+    assert retraining.snapshot(house.region, house.settings, NOW) == taken
+
+
+def test_a_landslide_without_its_rain_teaches_nothing(house, tmp_path):
+    sources = tuple(source.model_copy(update={"at": str(tmp_path)}) for source in house.region.rain.sources)
+    dry = house.region.model_copy(update={"rain": house.region.rain.model_copy(update={"sources": sources})})
+    with pytest.raises(TrainingError, match="no landslide with the rain of its seven days"):
+        retraining.snapshot(dry, house.settings, NOW)
+
+
+def test_a_worse_candidate_stays_a_candidate(house, taken, champion):
+    scores = scores_of(house, taken, champion.id)
+    with transaction(open_database(house.settings), house.region) as conn:
+        inputs.record_model(
+            conn, house.region, "worse", path=champion.path, snapshot_id=taken.name, metrics={}, made_at=NOW
+        )
+    promotion = retraining.promote(house.region, house.settings, taken, "worse", replace(scores, auc=scores.auc - 0.01))
+    assert not promotion.promoted
+    assert "AUC" in promotion.reason
+    assert roles(house)["worse"] == "candidate"
+    assert roles(house)[champion.id] == "champion"
+
+
+def test_a_champion_is_not_promoted_again(house, taken, champion):
+    scores = scores_of(house, taken, champion.id)
+    promotion = retraining.promote(house.region, house.settings, taken, champion.id, scores)
+    assert not promotion.promoted
+    assert "already" in promotion.reason
+
+
+def test_a_champion_that_cannot_be_read_gives_way(house, taken, champion):
+    scores, whole = scores_of(house, taken, champion.id), champion.path.read_bytes()
+    with transaction(open_database(house.settings), house.region) as conn:
+        inputs.record_model(
+            conn, house.region, "heir", path=champion.path, snapshot_id=taken.name, metrics={}, made_at=NOW
+        )
+    try:
+        champion.path.write_bytes(whole[: len(whole) // 2])
+        promotion = retraining.promote(house.region, house.settings, taken, "heir", scores)
+        assert promotion.promoted
+        assert "cannot be used" in promotion.reason
+        assert roles(house)[champion.id] == "retired"
+    finally:
+        champion.path.write_bytes(whole)
+        with transaction(open_database(house.settings), house.region) as conn:
+            inputs.promote_model(conn, house.region, champion.id)
