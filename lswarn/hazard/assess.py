@@ -8,7 +8,9 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,6 +35,9 @@ from lswarn.rain.window import Grade, RainWindow
 
 METHOD = "1"
 """Raised whenever the same inputs would give other results."""
+
+DRAFT_LIFE_S = 86_400
+"""A draft untouched for a day was left by a run that was killed; a younger one may be a rival's."""
 
 PROBABILITY_STEP = 2e-5
 """The probability raster counts in these steps, as uint16; 65535 is unknown."""
@@ -127,6 +132,10 @@ def assess(
         return load_assessment(final)
 
     final.parent.mkdir(parents=True, exist_ok=True)
+    for dead in final.parent.glob(".draft-*"):
+        with suppress(FileNotFoundError):  # a rival's draft may get its final name this moment
+            if time.time() - dead.stat().st_mtime > DRAFT_LIFE_S:
+                shutil.rmtree(dead, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=final.parent))
     try:
         pieces, class_m2 = _write_rasters(draft, window, factors, predictor, areas, on_progress)

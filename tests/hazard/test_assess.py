@@ -1,3 +1,5 @@
+import os
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -201,6 +203,15 @@ def test_a_killed_run_leaves_nothing_that_counts(tmp_path, areas):
         assessed(tmp_path, areas, network=Dies())
     assert not list((tmp_path / DAY.isoformat()).iterdir())
     assert assessed(tmp_path, areas).zones.shape[0] > 0
+
+
+def test_what_a_killed_run_left_is_swept_and_a_rivals_draft_is_not(tmp_path, areas):
+    day = tmp_path / DAY.isoformat()
+    for name, age_s in (("dead", 90_000), ("rival", 60)):
+        (day / f".draft-{name}").mkdir(parents=True)
+        os.utime(day / f".draft-{name}", (time.time() - age_s,) * 2)
+    assessed(tmp_path, areas)
+    assert [path.name for path in day.glob(".draft-*")] == [".draft-rival"]
 
 
 def test_the_day_is_the_windows(tmp_path, areas):
