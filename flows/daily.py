@@ -3,6 +3,7 @@
 A step that opens a door to the network or the database is tried again; assessing computes, and would fail the same way.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ def ingest(region: Region, settings: Settings, day: date, now: datetime) -> Rain
     return line.ingest(region, settings, day, now)
 
 
+@task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, retry_condition_fn=time_may_heal, cache_policy=NO_CACHE)
+def ingest_outlook(
+    region: Region, settings: Settings, day: date, lead_days: int, now: datetime
+) -> Sequence[RainWindow]:
+    """Door: network, disk, database."""
+    return line.ingest_outlook(region, settings, day, lead_days, now)
+
+
 @task(cache_policy=NO_CACHE)
 def assess(region: Region, settings: Settings, window: RainWindow) -> Assessment:
     """Computes, block by block."""
@@ -40,9 +49,11 @@ def assess(region: Region, settings: Settings, window: RainWindow) -> Assessment
 
 
 @task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, cache_policy=NO_CACHE)
-def publish(region: Region, settings: Settings, assessment: Assessment, now: datetime) -> line.Publication:
+def publish(
+    region: Region, settings: Settings, assessment: Assessment, outlooks: Sequence[Assessment], now: datetime
+) -> line.Publication:
     """Door: database."""
-    return line.publish(region, settings, assessment, now)
+    return line.publish(region, settings, assessment, now, outlooks=outlooks)
 
 
 @task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, cache_policy=NO_CACHE)
@@ -52,12 +63,13 @@ def deliver(settings: Settings) -> line.Delivery:
 
 
 @flow(name="daily")
-def daily(region: Path | None = None, day: date | None = None) -> str:
+def daily(region: Path | None = None, day: date | None = None, lead_days: int = 0) -> str:
     """One day of one region, from rain to warning.
 
     Args:
         region: region.toml or its folder; left out, LSWARN_REGION.
         day: UTC day; left out, yesterday.
+        lead_days: also an outlook of so many days, 0 to 3.
 
     Returns:
         A sentence on what was done.
@@ -66,7 +78,10 @@ def daily(region: Path | None = None, day: date | None = None) -> str:
     watched = find_region(region, settings.region)
     now = datetime.now(UTC)
     window = ingest(watched, settings, day or line.yesterday(now), now)
-    publication = publish(watched, settings, assess(watched, settings, window), now)
+    ahead = ingest_outlook(watched, settings, window.day, lead_days, now) if lead_days else []
+    assessment = assess(watched, settings, window)
+    outlooks = [assess(watched, settings, each) for each in ahead]
+    publication = publish(watched, settings, assessment, outlooks, now)
     delivery = deliver(settings)
     told = f"{watched.name} {window.day}: rain grade {window.grade}, {publication.sentence}, {delivery.sentence}"
     get_run_logger().info(told)

@@ -2,32 +2,33 @@
 
 Read this first. Each step is a plain function that may be killed and repeated at any time: what was archived is not
 fetched again, what was assessed from the same inputs is read back, what was published is not published twice, and
-what was queued is delivered. `flows/daily.py` schedules the same four functions.
+what was queued is delivered. `flows/daily.py` schedules the same functions. Which product a day's rain comes from is
+told in `cascade`.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from lswarn import __version__
+from lswarn.alerts.briefing import Briefing, RainInput, Standing
 from lswarn.alerts.deliver import send
 from lswarn.alerts.map import area_map
-from lswarn.alerts.message import AlertMessage, Briefing, RainInput, Standing, compose, compose_data_missing
-from lswarn.alerts.policy import AlertChange, AlertState, Decision, decide
+from lswarn.alerts.message import AlertMessage, compose, compose_data_missing
+from lswarn.alerts.policy import AlertState, Decision, decide, decide_outlooks, expected_levels
+from lswarn.cascade import archived_days, critical_of, fetch_days, fetch_forecasts, outlook_of, window_of
 from lswarn.db import assets, inputs, outbox, store
 from lswarn.db.engine import Connection, open_database, transaction
-from lswarn.errors import DeliveryError, NotYetPublished, RainError, SourceUnavailable
+from lswarn.errors import DeliveryError, NotYetPublished, RegionError
 from lswarn.factors.stack import open_stack
 from lswarn.hazard.assess import Assessment
 from lswarn.hazard.assess import assess as assess_hazard
 from lswarn.model.checkpoint import load_checkpoint
 from lswarn.model.predict import Predictor
-from lswarn.rain.archive import load_archived, load_days, save_day
-from lswarn.rain.fetch import fetch_day
-from lswarn.rain.products import due_at
-from lswarn.rain.thresholds import critical_rainfall
-from lswarn.rain.window import RainDay, RainWindow, rain_window, window_days
+from lswarn.rain.grade import Grade
+from lswarn.rain.products import due_at, grade_of
+from lswarn.rain.window import RainWindow, window_days
 from lswarn.region import Region
 from lswarn.settings import Settings
 
@@ -44,20 +45,41 @@ class Publication:
         run_id: database key of the run that counts for the day.
         repeated: it stood there already, made from the same inputs: nothing was changed or said.
         exposure: what the run found, in numbers.
-        changes: what was decided about the warning areas.
+        ahead: days of which an outlook was stored too.
         messages: what was queued.
     """
 
     run_id: int
     repeated: bool
     exposure: store.Exposure
-    changes: tuple[AlertChange, ...]
+    ahead: tuple[date, ...]
     messages: tuple[AlertMessage, ...]
 
     @property
     def sentence(self) -> str:
         """For people."""
-        return f"run {self.run_id} " + ("stood already" if self.repeated else f"with {len(self.messages)} messages")
+        run = f"run {self.run_id}" + (" stood already" if self.repeated else "")
+        outlook = f", outlook to {max(self.ahead)}" if self.ahead else ""
+        return f"{run}{outlook}, {len(self.messages)} messages"
+
+
+@dataclass(frozen=True)
+class Hindcast:
+    """A past day run again."""
+
+    day: date
+    grade: Grade
+    run_id: int
+    exposure: store.Exposure
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        found = self.exposure
+        return (
+            f"{self.day}: rain grade {self.grade}, {found.zones} zones, {found.road_m / 1000:.1f} km of road, "
+            f"{found.people} people"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,82 +106,38 @@ def yesterday(now: datetime) -> date:
 def ingest(region: Region, settings: Settings, day: date, now: datetime) -> RainWindow:
     """Fetch what the window of a day lacks or has only in a lesser product, and sum it.
 
-    Every day of the window is looked at again at every run, so that an early product gives way to the late one. A
-    product that cannot be had is logged, and the next one tried; what stays missing shows in the grade.
+    Every day of the window is looked at again at every run, so that an early product gives way to the late one, and an
+    old version to a new one. A product that cannot be had is logged, and the next one tried; what stays missing shows
+    in the grade.
 
     Raises:
         NotYetPublished: the day itself is not out, and not yet due either: come back later.
         IncompleteWindow: nothing has ever been archived.
     """
     fetch_days(region, settings, window_days(day), now)
-    days = archived_days(region, settings, window_days(day))
     due = min(due_at(source, day) for source in region.rain.sources)
-    if day not in days and now < due:
+    if now < due and not archived_days(region, settings, [day]):
         raise NotYetPublished(f"the rain of {day} is due at {due:%Y-%m-%d %H:%M} UTC; run again then")
-    archive = settings.region_dir(region.name) / "rain"
-    return rain_window(day, days, None if days else next(reversed(load_archived(archive)), None))
+    return window_of(region, settings, day)
 
 
-def fetch_days(
-    region: Region,
-    settings: Settings,
-    days: Iterable[date],
-    now: datetime,
-    on_day: Callable[[date], None] = lambda day: None,
-) -> dict[date, str]:
-    """Fetch the best product there is of each day, unless it is archived already, and record what is archived.
+def ingest_outlook(
+    region: Region, settings: Settings, day: date, lead_days: int, now: datetime
+) -> Sequence[RainWindow]:
+    """Fetch the forecasts of the days after `day`, and make their windows: observed rain to `day`, forecast after it.
 
-    Returns:
-        For each day what happened, in a few words.
+    As many as there is a forecast for without a gap; which are missing is logged.
+
+    Raises:
+        RegionError: region.toml names no forecast.
     """
-    days = tuple(days)
-    before = archived_days(region, settings, days)
-    told = {}
-    silent: set[str] = set()
-    for day in days:
-        told[day] = _fetch_better(region, settings, day, before.get(day), now, silent)
-        on_day(day)
-    with transaction(open_database(settings), region) as conn:
-        inputs.record_rain_days(conn, region, archived_days(region, settings, days).values())
-    return told
-
-
-def archived_days(region: Region, settings: Settings, days: Iterable[date]) -> dict[date, RainDay]:
-    """The best archived product of each day that has one."""
-    order = [source.product for source in region.rain.sources]
-    return load_days(settings.region_dir(region.name) / "rain", days, order, bbox=region.bbox)
-
-
-def _fetch_better(
-    region: Region, settings: Settings, day: date, archived: RainDay | None, now: datetime, silent: set[str]
-) -> str:
-    """Archive the first product, best first, that can be had and is better than what is archived.
-
-    A source that does not answer joins `silent`, and is not asked for the other days: it was tried again and again.
-    """
-    token = settings.rain_token.get_secret_value() if settings.rain_token else None
-    troubles = []
-    for source in region.rain.sources:
-        if archived is not None and archived.product == source.product:
-            return f"{archived.product} {archived.version} archived"
-        if source.product in silent:
-            troubles.append(f"{source.product} does not answer")
-            continue
-        try:
-            fetched = fetch_day(source, day, region.bbox, now=now, token=token, timeout_s=settings.timeout_s)
-        except NotYetPublished as trouble:
-            level = logging.WARNING if now >= due_at(source, day) else logging.INFO
-            log.log(level, "%s of %s: %s", source.product, day, trouble)
-            troubles.append(f"{source.product} not yet published")
-        except RainError as trouble:
-            if isinstance(trouble, SourceUnavailable):
-                silent.add(source.product)
-            log.error("%s of %s: %s", source.product, day, trouble)
-            troubles.append(str(trouble))
-        else:
-            save_day(settings.region_dir(region.name) / "rain", fetched)
-            return f"{fetched.product} {fetched.version} fetched"
-    return "; ".join(troubles)
+    if not region.rain.forecasts:
+        raise RegionError(f"{region.name}: an outlook needs [[rain.forecasts]] in region.toml, such as GFS")
+    fetch_forecasts(region, settings, day, lead_days, now)
+    windows = outlook_of(region, settings, day, lead_days)
+    if len(windows) < lead_days:
+        log.error("%s: outlook of %d of %d days only: no forecast of the next", region.name, len(windows), lead_days)
+    return windows
 
 
 # ── assess ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,7 +159,7 @@ def assess(
         return assess_hazard(
             region.name,
             window,
-            critical_rainfall(region.rain.threshold, window.total),
+            critical_of(region, window),
             factors,
             Predictor(load_checkpoint(champion.path), settings.device),
             areas,
@@ -195,7 +173,13 @@ def assess(
 
 
 def publish(
-    region: Region, settings: Settings, assessment: Assessment, now: datetime, *, dry_run: bool = False
+    region: Region,
+    settings: Settings,
+    assessment: Assessment,
+    now: datetime,
+    *,
+    outlooks: Sequence[Assessment] = (),
+    dry_run: bool = False,
 ) -> Publication:
     """Store a day, decide what is to be said, and queue it: in one transaction, or not at all.
 
@@ -203,70 +187,144 @@ def publish(
     stored without a word: alerts follow the newest day, whose window holds the older day's rain.
 
     Args:
+        outlooks: of the days ahead, oldest first; stored apart from observed days. They may open and raise an alert and
+            never lower or end one, and no alert steps down below what one of them calls for.
         dry_run: do all of it, and take it back.
     """
+    day = assessment.day
     with transaction(open_database(settings), region) as conn:
-        run = store.publish(conn, region, assessment, software=__version__, published_at=now)
-        changes: tuple[AlertChange, ...] = ()
+
+        def store_run(found: Assessment, kind: store.Kind) -> store.Published:
+            return store.publish(conn, region, found, software=__version__, published_at=now, kind=kind)
+
+        run = store_run(assessment, "observed")
+        ahead = {each.day: store_run(each, "outlook") for each in outlooks}
         messages: list[AlertMessage] = []
-        if not run.repeated and assessment.day == store.newest_day(conn, region):
-            before = outbox.find_alerts(conn, region)
-            hits = store.find_hits(conn, run.run_id)
-            decision = decide(assessment.day, before, hits, assessment.complete_areas, region.alerts)
-            changes = decision.changes
-            messages = _messages(conn, region, assessment, run.run_id, before, decision, now)
-            outbox.record_alerts(conn, region, before, decision.after, changes, run.run_id, assessment.day)
+        if day == store.newest_day(conn, region):
+            if not run.repeated:
+                before = outbox.find_alerts(conn, region)
+                hits = store.find_hits(conn, run.run_id)
+                expected = expected_levels(store.find_outlook_hits(conn, region, day), region.alerts)
+                decision = decide(day, before, hits, assessment.complete_areas, region.alerts, expected)
+                messages += _say(conn, region, {day: (assessment, run.run_id)}, before, decision, now)
+                messages += _say_what_is_missing(conn, region, assessment, decision, now)
+            if not all(each.repeated for each in ahead.values()):
+                before = outbox.find_alerts(conn, region)
+                decision = decide_outlooks(
+                    day,
+                    before,
+                    {valid: store.find_hits(conn, each.run_id) for valid, each in ahead.items()},
+                    region.alerts,
+                )
+                found = {each.day: (each, ahead[each.day].run_id) for each in outlooks}
+                messages += _say(conn, region, found, before, decision, now)
             outbox.queue_messages(conn, region, messages, now)
         if dry_run:
             conn.rollback()
-    return Publication(run.run_id, run.repeated, run.exposure, changes, tuple(messages))
+    return Publication(run.run_id, run.repeated, run.exposure, tuple(ahead), tuple(messages))
 
 
-def _messages(
+def _say(
     conn: Connection,
     region: Region,
-    assessment: Assessment,
-    run_id: int,
+    found: Mapping[date, tuple[Assessment, int]],
     before: Mapping[str, AlertState],
     decision: Decision,
     now: datetime,
 ) -> list[AlertMessage]:
-    """What was decided, in words and maps; and, where rain is missing, that silence is no all-clear."""
+    """Keep what was decided, and put it in words and maps.
+
+    Args:
+        found: by the days that were decided on, their assessments and runs.
+    """
     names = dict(assets.find_warning_areas(conn, region)[["area_id", "name"]].to_numpy())
-    briefing = Briefing(
+    messages = []
+    for change in decision.changes:
+        assessment, run_id = found[change.valid_day]
+        rain = assessment.area_rain.set_index("area_id").loc[change.area_id].to_dict()
+        state = decision.after.get(change.area_id) or before[change.area_id]
+        name = names[change.area_id]
+        about = replace(
+            _briefing(region, assessment, now),
+            area_name=name,
+            opened_on=state.opened_on,
+            r7_max_mm=rain["rain_mm"],
+            forecast_mm=rain["forecast_mm"],
+            lower_bound=bool(rain["lower_bound"]),
+            critical_mm=rain["critical_mm"],
+            critical_source=rain["critical_source"],
+        )
+        layers = store.find_map_layers(conn, run_id, change.area_id)
+        title = f"{name}, {'outlook for ' if assessment.lead_days else ''}{change.valid_day}"
+        picture = area_map(layers.area, layers.zones, layers.roads, layers.settlements, title=title, made=region.made)
+        messages.append(compose(change, about, picture))
+    runs = {valid: run_id for valid, (_, run_id) in found.items()}
+    decided_on = next(iter(found.values()))[0].observed_to
+    outbox.record_alerts(conn, region, before, decision.after, decision.changes, runs, decided_on)
+    return messages
+
+
+def _say_what_is_missing(
+    conn: Connection, region: Region, assessment: Assessment, decision: Decision, now: datetime
+) -> list[AlertMessage]:
+    """Where rain is missing, that silence is no all-clear, and what stays in force."""
+    rain = assessment.area_rain.set_index("area_id")
+    if assessment.grade.complete and rain["known"].all():
+        return []
+    names = dict(assets.find_warning_areas(conn, region)[["area_id", "name"]].to_numpy())
+    gaps = tuple(names[area] for area in rain.index[~rain["known"]]) if assessment.grade.complete else ()
+    standing = [Standing(names[area], state.level, state.opened_on) for area, state in decision.after.items()]
+    return [compose_data_missing(replace(_briefing(region, assessment, now), gaps=gaps), standing)]
+
+
+def _briefing(region: Region, assessment: Assessment, now: datetime) -> Briefing:
+    """What every message of a day says, before it comes to one area."""
+    return Briefing(
         region=region.name,
         title=region.title,
         made=region.made,
         valid_day=assessment.day,
         issued_at=now,
         grade=assessment.grade,
-        rain=tuple(RainInput(date.fromisoformat(d["day"]), d["product"], d["version"]) for d in assessment.rain),
+        rain=tuple(
+            RainInput(
+                valid := date.fromisoformat(each["day"]),
+                each["product"],
+                each["version"],
+                grade_of(each["product"]),
+                valid > assessment.observed_to,
+            )
+            for each in assessment.rain
+        ),
         missing=assessment.missing,
         model_id=assessment.model_id,
         clear_after_days=region.alerts.clear_after_days,
-        critical_source=region.rain.threshold.source,
+        lead_days=assessment.lead_days,
+        measure=assessment.measure,
+        measure_title=assessment.measure_title,
     )
-    rain = assessment.area_rain.set_index("area_id")
-    messages = []
-    for change in decision.changes:
-        state = decision.after.get(change.area_id) or before[change.area_id]
-        layers = store.find_map_layers(conn, run_id, change.area_id)
-        name = names[change.area_id]
-        title = f"{name}, {assessment.day}"
-        about = replace(
-            briefing,
-            area_name=name,
-            opened_on=state.opened_on,
-            r7_max_mm=rain["rain_mm"][change.area_id],
-            critical_mm=rain["critical_mm"][change.area_id],
-        )
-        picture = area_map(layers.area, layers.zones, layers.roads, layers.settlements, title=title, made=region.made)
-        messages.append(compose(change, about, picture))
-    if not assessment.grade.complete or not rain["known"].all():
-        gaps = tuple(names[area] for area in rain.index[~rain["known"]]) if assessment.grade.complete else ()
-        standing = [Standing(names[area], state.level, state.opened_on) for area, state in decision.after.items()]
-        messages.append(compose_data_missing(replace(briefing, gaps=gaps), standing))
-    return messages
+
+
+# ── look back ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def hindcast(
+    region: Region, settings: Settings, day: date, now: datetime, *, as_of: datetime | None = None
+) -> Hindcast:
+    """Run a past day again: recorded apart from the daily runs, and nobody is told.
+
+    Args:
+        as_of: use only rain that was due by this instant; left out, the best there is today.
+
+    Raises:
+        IncompleteWindow: nothing has ever been archived.
+    """
+    fetch_days(region, settings, window_days(day), now, as_of=as_of)
+    window = window_of(region, settings, day, as_of=as_of)
+    assessment = assess(region, settings, window, lambda done, total: None)
+    with transaction(open_database(settings), region) as conn:
+        run = store.publish(conn, region, assessment, software=__version__, published_at=now, kind="hindcast")
+    return Hindcast(day, window.grade, run.run_id, run.exposure)
 
 
 # ── deliver ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@
     │   ├── AccessDenied       the server wants other credentials: a person must act
     │   ├── CorruptGranule     what came is not the file it claims to be
     │   └── IncompleteWindow   too few days are archived to say anything about seven
+    ├── StorageFull            the disk or its quota is full: nothing was kept
     ├── GridMismatch           two grids that must agree do not
     ├── StackNotBuilt          the factor stack is missing or older than region.toml
     ├── ModelError
@@ -69,6 +70,10 @@ class CorruptGranule(RainError):
 
 class IncompleteWindow(RainError):
     """Too few of the window's days are archived to say anything about the total."""
+
+
+class StorageFull(LswarnError):
+    """The disk, or a quota on it, is full; what was being written is gone, and what was there before is untouched."""
 
 
 class GridMismatch(LswarnError):

@@ -6,17 +6,25 @@ Repeated whenever region.toml or a file it names has changed; what has not chang
 import hashlib
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
+import xarray as xr
 
 from lswarn.db import assets
 from lswarn.db.engine import open_database, transaction
 from lswarn.errors import RegionError
 from lswarn.factors.check import check as check_files
 from lswarn.factors.stack import FactorStack, build_stack
-from lswarn.rain.products import find_product, granule_folder
-from lswarn.region import Asset, Region
+from lswarn.rain.families import require_forecasts, require_one_family
+from lswarn.rain.measures import find_measure
+from lswarn.rain.products import address, find_product
+from lswarn.rain.thresholds import critical_rainfall
+from lswarn.rain.window import Bounds
+from lswarn.region import Region
+from lswarn.sections import Asset, Rain
 from lswarn.settings import Settings
 from lswarn.sources import load_vector
 
@@ -27,13 +35,26 @@ MEANINGS = ("id", "name", "ref", "kind", "population")
 def check(region: Region) -> list[str]:
     """Everything that is wrong in region.toml and the files it names, a sentence each; empty if nothing is."""
     problems = check_files(region)
-    for source in region.rain.sources:
+    for source in (*region.rain.sources, *region.rain.forecasts):
         try:
-            find_product(source.product)
-            granule_folder(source, ANY_DAY)
+            address(source, ANY_DAY, ANY_DAY if find_product(source).forecast else None)
+        except RegionError as error:
+            problems += error.problems
+    for rule in (require_one_family, require_forecasts, partial(_require_threshold, region.bbox)):
+        try:
+            rule(region.rain)
         except RegionError as error:
             problems += error.problems
     return problems
+
+
+def _require_threshold(bbox: Bounds, rain: Rain) -> None:
+    """Ask for the critical rainfall as a run will, on cells of 0.1°."""
+    west, south, east, north = bbox
+    axes = {"lat": np.arange(south, north + 0.1, 0.1), "lon": np.arange(west, east + 0.1, 0.1)}
+    like = xr.DataArray(np.zeros([len(axis) for axis in axes.values()]), axes)
+    measure = find_measure(rain.measure, rain.effective_k)
+    critical_rainfall(rain.threshold, like, product=rain.sources[0].product, measure=measure)
 
 
 def build(region: Region, settings: Settings, on_progress: Callable[[str, float], None]) -> FactorStack:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from lswarn.day import archived_days, fetch_days
+from lswarn.cascade import critical_of, fetch_days, find_known_days, measure_of, window_of
 from lswarn.db import assets, inputs
 from lswarn.db.engine import open_database, transaction
 from lswarn.errors import CheckpointMismatch, TrainingError
@@ -23,9 +23,7 @@ from lswarn.model.evaluate import Evaluation, better
 from lswarn.model.evaluate import evaluate as evaluate_model
 from lswarn.model.samples import Scene, Snapshot, load_snapshot, save_snapshot
 from lswarn.model.train import train as train_model
-from lswarn.rain.archive import load_archived
-from lswarn.rain.thresholds import critical_rainfall
-from lswarn.rain.window import RainWindow, rain_window, window_days
+from lswarn.rain.window import RainWindow, window_days
 from lswarn.region import Region
 from lswarn.settings import Settings
 
@@ -64,12 +62,11 @@ def snapshot(region: Region, settings: Settings, now: datetime) -> Path:
     needed = {day for event in event_days for day in window_days(event)}
     fetch_days(region, settings, sorted(needed), now)
 
+    days = [*event_days, *_quiet_days(region, settings, event_days)]
     scenes = [
         _scene(region, window, dated[dated["day"] == window.day])
-        for window in _complete_windows(region, settings, event_days)
+        for window in _complete_windows(region, settings, days)
     ]
-    quiet_days = _quiet_days(region, settings, event_days)
-    scenes += [_scene(region, window, dated.iloc[:0]) for window in _complete_windows(region, settings, quiet_days)]
     if scenes and len(undated):
         critical = scenes[0].critical
         scenes.append(Scene(None, critical, critical, tuple(undated.geometry)))
@@ -78,31 +75,34 @@ def snapshot(region: Region, settings: Settings, now: datetime) -> Path:
             f"{region.name}: no landslide with the rain of its seven days; `lswarn rain fetch` it, or add events"
         )
     with open_stack(region, settings.region_dir(region.name) / "factors") as factors:
-        taken = Snapshot(region.crs, tuple(scenes), factors.digest, now)
+        taken = Snapshot(region.crs, tuple(scenes), factors.digest, now, measure=measure_of(region).name)
     return save_snapshot(taken, settings.region_dir(region.name) / "snapshots")
 
 
 def _complete_windows(region: Region, settings: Settings, days: Iterable[date]) -> list[RainWindow]:
-    windows = []
+    """The windows of those days whose seven days are all archived, on one grid."""
+    known = find_known_days(region, settings)
+    windows: list[RainWindow] = []
     for day in days:
-        archived = archived_days(region, settings, window_days(day))
-        if len(archived) == len(window_days(day)):
-            windows.append(rain_window(day, archived))
+        if missing := [each for each in window_days(day) if each not in known]:
+            log.warning("%s is left out: of its seven days %d are not archived", day, len(missing))
         else:
-            log.warning("%s is left out: only %d of its seven days are archived", day, len(archived))
+            window = window_of(region, settings, day, like=windows[0].total if windows else None)
+            if window.missing:
+                log.warning("%s is left out: what is archived does not cover the region's bbox; fetch it again", day)
+            else:
+                windows.append(window)
     return windows
 
 
 def _quiet_days(region: Region, settings: Settings, event_days: list[date]) -> list[date]:
     """Archived days, spread evenly over the archive, whose window and the week after it saw no landslide."""
-    days = {rain.day for rain in load_archived(settings.region_dir(region.name) / "rain")}
-    everything = archived_days(region, settings, days)
+    known = find_known_days(region, settings)
     week = timedelta(days=7)
     quiet = [
         day
-        for day in sorted(everything)
-        if all(past in everything for past in window_days(day))
-        and not any(day - week < event < day + week for event in event_days)
+        for day in sorted(known)
+        if known.issuperset(window_days(day)) and not any(day - week < event < day + week for event in event_days)
     ]
     apart: list[date] = []
     for day in quiet:
@@ -113,8 +113,9 @@ def _quiet_days(region: Region, settings: Settings, event_days: list[date]) -> l
 
 
 def _scene(region: Region, window: RainWindow, landslides: gpd.GeoDataFrame) -> Scene:
-    critical = critical_rainfall(region.rain.threshold, window.total)
-    return Scene(window.day, window.total, critical, tuple(landslides.geometry))
+    """A window as a lesson: a cell of which a day is not known teaches nothing."""
+    critical = critical_of(region, window).drop_vars("source", errors="ignore")
+    return Scene(window.day, window.total.where(~window.lower_bound), critical, tuple(landslides.geometry))
 
 
 def train(region: Region, settings: Settings, taken: Path, on_step: Callable[[int, dict[str, float]], None]) -> str:

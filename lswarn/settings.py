@@ -25,7 +25,9 @@ class Settings(BaseSettings):
         smtp_host, smtp_port, smtp_user, smtp_password, smtp_starttls: the mail relay.
         mail_from: sender of warnings.
         webhook_secret: key of the webhook signature, `whsec_` and base64 (Standard Webhooks).
-        rain_token: bearer token sent to rain servers that ask for one (Earthdata).
+        earthdata_token: bearer token of an Earthdata account; left out, netrc is asked for `earthdata_login`.
+        earthdata_login: host, and port if need be, of Earthdata's login server.
+        pps_email: address registered with PPS, which is both user and password there.
         device: where networks run; `auto` takes a GPU if there is one.
         timeout_s: limit of one network exchange.
     """
@@ -42,7 +44,9 @@ class Settings(BaseSettings):
     smtp_starttls: bool = False
     mail_from: str = "lswarn@localhost"
     webhook_secret: SecretStr | None = None
-    rain_token: SecretStr | None = None
+    earthdata_token: SecretStr | None = None
+    earthdata_login: str = Field("urs.earthdata.nasa.gov", pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
+    pps_email: SecretStr | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     timeout_s: float = Field(30.0, gt=0)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
 import pytest
@@ -18,11 +17,14 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from lswarn import day as line
 from lswarn import groundwork, retraining
+from lswarn.cascade import fetch_days
 from lswarn.db import server
 from lswarn.db.engine import connect, migrate, open_database, transaction
 from lswarn.db.store import forget_days
 from lswarn.db.tables import metadata
-from lswarn.demo.servers import MailSink, RainServer, WebhookReceiver
+from lswarn.demo.granules import load_published
+from lswarn.demo.providers import Providers
+from lswarn.demo.servers import MailSink, WebhookReceiver
 from lswarn.demo.world import World, make_world
 from lswarn.hazard.assess import Assessment
 from lswarn.rain.window import window_days
@@ -179,9 +181,18 @@ class House:
     world: World
     region: Region
     settings: Settings
-    rain: RainServer
+    rain: Providers
     mail: MailSink
     hooks: WebhookReceiver
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same settings as LSWARN_… variables, and the region."""
+        told = self.settings.model_dump(exclude_defaults=True) | {"region": self.world.region_toml}
+        plain = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in told.items()
+        }
+        return {f"LSWARN_{name.upper()}": str(value) for name, value in plain.items()}
 
     def begin(self) -> None:
         """Forget every day: nothing archived of it, nothing published, nothing said."""
@@ -198,6 +209,11 @@ class House:
         self.rain.now = now or self.run_at(day)
         window = line.ingest(self.region, self.settings, day, self.rain.now)
         return line.assess(self.region, self.settings, window, lambda done, total: None)
+
+    def outlook(self, day: date, lead_days: int) -> list[Assessment]:
+        """Of the days after one that was assessed just now."""
+        windows = line.ingest_outlook(self.region, self.settings, day, lead_days, self.rain.now)
+        return [line.assess(self.region, self.settings, window, lambda done, total: None) for window in windows]
 
     def publish(self, day: date, now: datetime | None = None, **options: bool) -> line.Publication:
         return line.publish(self.region, self.settings, self.assess(day, now), self.rain.now, **options)
@@ -233,33 +249,35 @@ def _world_database_url(_cluster: Engine, _migrated: str) -> Iterator[str]:
 def _built(tmp_path_factory: pytest.TempPathFactory, _world_database_url: str) -> Iterator[House]:
     """The demo world in coarse cells, with its servers, factors, assets and a model trained on it."""
     folder: Path = tmp_path_factory.mktemp("house")
-    with create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with MailSink(folder / "mail") as mail, WebhookReceiver(folder / "hooks", SECRET) as hooks:
-        world = make_world(
-            folder / "world", rain_url=f"http://127.0.0.1:{port}", webhook_url=hooks.url, resolution_m=90
-        )
+    with (
+        Providers() as rain,
+        MailSink(folder / "mail") as mail,
+        WebhookReceiver(folder / "hooks", SECRET) as hooks,
+    ):
+        world = make_world(folder / "world", rain=rain.addresses, webhook_url=hooks.url, resolution_m=90)
+        rain.serve(load_published(world.granules))
         settings = Settings(
             database_url=SecretStr(_world_database_url),
             var_dir=folder / "var",
             smtp_host=mail.host,
             smtp_port=mail.port,
             webhook_secret=SecretStr(SECRET),
+            **rain.accounts,
         )
         region = load_region(world.region_toml)
         quick = region.model.model_copy(update={"crop": 96})
         region = region.model_copy(update={"model": quick})
         first = datetime.combine(world.days[0], time(), UTC)
-        with RainServer(world.granules, port, now=first) as rain:
-            groundwork.build(region, settings, lambda name, share: None)
-            groundwork.load_assets(region, settings)
-            weeks = {day for last in world.training_days for day in window_days(last)}
-            line.fetch_days(region, settings, sorted(weeks), first)
-            taken = retraining.snapshot(region, settings, first)
-            model_id = retraining.train(region, settings, taken, lambda step, losses: None)
-            scores = retraining.evaluate(region, settings, taken, model_id, first)
-            assert retraining.promote(region, settings, taken, model_id, scores).promoted
-            yield House(world, region, settings, rain, mail, hooks)
+        rain.now = first
+        groundwork.build(region, settings, lambda name, share: None)
+        groundwork.load_assets(region, settings)
+        weeks = {day for last in world.training_days for day in window_days(last)}
+        fetch_days(region, settings, sorted(weeks), first)
+        taken = retraining.snapshot(region, settings, first)
+        model_id = retraining.train(region, settings, taken, lambda step, losses: None)
+        scores = retraining.evaluate(region, settings, taken, model_id, first)
+        assert retraining.promote(region, settings, taken, model_id, scores).promoted
+        yield House(world, region, settings, rain, mail, hooks)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from lswarn import day as line
 from lswarn.alerts.policy import Kind
 from lswarn.db.engine import open_database, transaction
-from lswarn.errors import DatabaseDown, NotYetPublished, SourceUnavailable
+from lswarn.errors import DatabaseDown, NotYetPublished
 from lswarn.rain.window import Grade
 
 
@@ -28,8 +28,9 @@ def test_the_ten_days_tell_a_story(house):
     assert house.deliver() == line.Delivery(0, 0)
 
 
-def test_an_alert_opens_rises_steps_down_and_clears(house):
-    """The life of one alert, with zones laid by hand over a road and a town."""
+@pytest.fixture
+def laid(house):
+    """`laid(assessment, "road")`: an assessment with zones laid by hand, over a road, a town, both or nothing."""
     areas, roads, towns = (
         gpd.read_file(getattr(house.region.assets, name).file).set_index("id").to_crs(4326)
         for name in ("warning_areas", "roads", "settlements")
@@ -40,30 +41,113 @@ def test_an_alert_opens_rises_steps_down_and_clears(house):
     in_town = town.intersection(area).representative_point().buffer(0.004)
     plot = {"none": [], "road": [on_road], "town": [in_town, on_road]}
 
-    said = []
-    for day, hit in zip(house.world.days, ("none", "road", "town", "road", "road", "none", "none"), strict=False):
+    def lay(assessment, hit):
         zones = gpd.GeoDataFrame(
             {"class": 5, "area_m2": 1e4, "probability_mean": 0.3, "probability_max": 0.4},
             index=range(len(plot[hit])),
             geometry=plot[hit],
             crs=4326,
         )
-        assessment = replace(house.assess(day, house.run_at(day) + timedelta(days=2)), zones=zones, key=f"{day} {hit}")
-        publication = line.publish(house.region, house.settings, assessment, house.rain.now)
-        said.append([(message.kind, message.level.name) for message in publication.messages])
-    assert said == [
+        return replace(assessment, zones=zones, key=f"{assessment.day} {hit}")
+
+    return lay
+
+
+def said(publication):
+    return [(message.kind, message.level.name, message.lead_days) for message in publication.messages]
+
+
+def test_an_alert_opens_rises_steps_down_and_clears(house, laid):
+    """The life of one alert, with zones laid by hand over a road and a town."""
+    told = []
+    for day, hit in zip(house.world.days, ("none", "road", "town", "road", "road", "none", "none"), strict=False):
+        assessment = laid(house.assess(day, house.run_at(day) + timedelta(days=2)), hit)
+        told.append(said(line.publish(house.region, house.settings, assessment, house.rain.now)))
+    assert told == [
         [],
-        [(Kind.OPEN, "ORANGE")],
-        [(Kind.RAISE, "RED")],
+        [(Kind.OPEN, "ORANGE", 0)],
+        [(Kind.RAISE, "RED", 0)],
         [],
-        [(Kind.LOWER, "ORANGE")],
+        [(Kind.LOWER, "ORANGE", 0)],
         [],
-        [(Kind.CLEAR, "NONE")],
+        [(Kind.CLEAR, "NONE", 0)],
     ]
     house.deliver()
     mails = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in house.mail.received]
     assert len(mails) == 4
     assert all("Cross Mountain" in mail["Subject"] for mail in mails)
+
+
+def test_an_outlook_opens_and_raises_an_alert_and_only_observed_days_end_it(house, laid):
+    hits = [("none", ["none", "road"]), ("none", ["town", "none"]), ("none", ["none", "none"]), ("none", [])]
+    told, apart = [], []
+    for day, (seen, feared) in zip(house.world.days, hits, strict=False):
+        observed = laid(house.assess(day, house.run_at(day) + timedelta(hours=9)), seen)
+        ahead = house.outlook(day, len(feared)) if feared else []
+        outlooks = [laid(each, hit) for each, hit in zip(ahead, feared, strict=True)]
+        publication = line.publish(house.region, house.settings, observed, house.rain.now, outlooks=outlooks)
+        told.append(said(publication))
+        assert publication.ahead == tuple(each.day for each in outlooks)
+        with transaction(open_database(house.settings)) as conn:
+            views = ("outlook_run", "outlook_exposed_road", "current_run", "exposed_road_now")
+            counts = [conn.execute(text(f"SELECT count(*) FROM lswarn.{view}")).scalar() for view in views]
+            apart.append([counts[0], counts[1] > 0, counts[2], counts[3]])
+    assert told == [
+        [(Kind.OPEN, "ORANGE", 2)],
+        [(Kind.RAISE, "RED", 1)],
+        [(Kind.CLEAR, "NONE", 0)],  # two complete days below it, and no outlook calls for it any more
+        [],
+    ]
+    assert apart == [[2, True, 1, 0], [2, True, 1, 0], [2, False, 1, 0], [1, False, 1, 0]]
+
+
+def test_an_outlook_twice_says_nothing_new(house, laid):
+    day = house.world.days[0]
+    observed, outlooks = laid(house.assess(day), "none"), [laid(each, "road") for each in house.outlook(day, 1)]
+    first = line.publish(house.region, house.settings, observed, house.rain.now, outlooks=outlooks)
+    assert said(first) == [(Kind.OPEN, "ORANGE", 1)]
+    rows = house.rows()
+    again = line.publish(house.region, house.settings, observed, house.rain.now, outlooks=outlooks)
+    assert again.repeated
+    assert again.messages == ()
+    assert house.rows() == rows
+
+
+def test_a_hindcast_is_recorded_and_nobody_is_told(house):
+    day, _ = first_warning(house)
+    before = house.rows()
+    now = house.run_at(day) + timedelta(days=30)
+    dawn = datetime.combine(day + timedelta(days=1), time(5, 30), UTC)
+    best, early = (line.hindcast(house.region, house.settings, day, now, as_of=as_of) for as_of in (None, dawn))
+    assert (best.grade, early.grade) == (Grade.A, Grade.B)
+    assert str(day) in early.sentence
+    after = house.rows()
+    assert after["message"] == before["message"]
+    assert after["alert"] == before["alert"]
+    with transaction(open_database(house.settings)) as conn:
+        kinds = conn.execute(
+            text("SELECT kind, superseded_at IS NULL FROM lswarn.run WHERE valid_day = :day ORDER BY id"), {"day": day}
+        ).all()
+        assert [tuple(row) for row in kinds] == [("observed", True), ("hindcast", False), ("hindcast", True)]
+        assert conn.execute(text("SELECT grade FROM lswarn.current_run")).scalar() == "A"
+
+
+def test_better_rain_that_changes_a_class_is_a_new_run_and_updates_the_same_alert(house):
+    """05:30 with the early run of the storm's day, 15:30 with the late one."""
+    day = house.world.days[2]
+    for each in house.world.days[:2]:
+        house.publish(each)
+    dawn = datetime.combine(day + timedelta(days=1), time(5, 30), UTC)
+    first = house.publish(day, dawn)
+    second = house.publish(day)
+    assert (first.repeated, second.repeated) == (False, False)
+    assert first.exposure != second.exposure
+    with transaction(open_database(house.settings)) as conn:
+        runs = conn.execute(
+            text("SELECT grade, superseded_at IS NULL FROM lswarn.run WHERE valid_day = :day ORDER BY id"), {"day": day}
+        ).all()
+        assert [tuple(row) for row in runs] == [("B", False), ("A", True)]
+        assert max(conn.execute(text("SELECT count(*) FROM lswarn.alert GROUP BY area_id")).scalars()) == 1
 
 
 def test_a_mail_says_what_where_and_how_sure(house):
@@ -172,31 +256,6 @@ def test_a_week_without_rain_is_published_as_unknown_and_ends_no_warning(house, 
     publication = line.publish(lost, house.settings, found, house.run_at(late))
     assert [message.kind for message in publication.messages] == [Kind.DATA_MISSING]
     assert [row for row in house.rows()["alert"] if "None" in row] == standing
-
-
-def test_a_server_that_does_not_answer_is_asked_once(house, monkeypatch):
-    asked = []
-
-    def silence(source, day, *_, **__):
-        asked.append((source.product, day))
-        raise SourceUnavailable("nobody there")
-
-    monkeypatch.setattr(line, "fetch_day", silence)
-    days = house.world.days[:3]
-    told = line.fetch_days(house.region, house.settings, days, house.run_at(days[-1]))
-    assert asked == [("IMERG-Late", days[0]), ("IMERG-Early", days[0])]
-    assert "does not answer" in told[days[2]]
-
-
-def test_an_early_granule_gives_way_to_the_late_one(house):
-    day = next(d for d in house.world.days if house.assess(d).grade is Grade.B)
-    house.assess(day, house.run_at(day) + timedelta(days=1))
-    with transaction(open_database(house.settings)) as conn:
-        kept = conn.execute(
-            text("SELECT product, superseded_at IS NULL FROM lswarn.rain_day WHERE day = :day ORDER BY fetched_at"),
-            {"day": day},
-        ).all()
-    assert [tuple(row) for row in kept] == [("IMERG-Early", False), ("IMERG-Late", True)]
 
 
 def test_an_older_day_done_again_is_stored_without_a_word(house):

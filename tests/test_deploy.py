@@ -30,6 +30,7 @@ def test_the_deployments_are_of_flows_that_exist():
     assert {d["name"]: [s["cron"] for s in d["schedules"]] for d in deployments} == {
         "daily": ["30 5,15 * * *"],
         "retrain": ["0 20 1 * *"],
+        "hindcast": [],
     }
     for deployment in deployments:
         flow = load_flow_from_entrypoint(str(DEPLOY.parent / deployment["entrypoint"]))

@@ -1,7 +1,8 @@
 import pytest
 
 from lswarn.errors import RegionError
-from lswarn.region import FACTORS, load_region
+from lswarn.region import load_region
+from lswarn.sections import FACTORS
 
 GOOD = """
 name = "hills"
@@ -78,7 +79,7 @@ def test_ten_factors_in_their_order():
         ("[-84.4, 36.2, -84.1, 36.4]", "[-84.1, 36.2, -84.4, 36.4]", "west < east"),
         ('rock_type = { file = "rock.gpkg", field = "code" }', 'rock_type = "derive"', "rock_type cannot be derived"),
         ("{ constant = 0.1 }", '{ constant = 0.1, file = "x.tif" }', "exactly one of file"),
-        ("constant_mm = 120", "", "exactly one of constant_mm"),
+        ("constant_mm = 120", "", "give constant_mm = …, file = … or zones = …"),
         ("duty@example.org", "duty at example.org", "is not a mail address"),
         ('name = "hills"', 'name = "The Hills"', "name"),
     ],

@@ -19,9 +19,16 @@ def test_an_unusable_value_is_told_with_its_name(monkeypatch):
 def test_secrets_do_not_show(monkeypatch):
     monkeypatch.setenv("LSWARN_DATABASE_URL", "postgresql://me:hunter2@db/x")
     monkeypatch.setenv("LSWARN_SMTP_PASSWORD", "hunter3")
-    shown = repr(load_settings())
-    assert "hunter2" not in shown
-    assert "hunter3" not in shown
+    monkeypatch.setenv("LSWARN_EARTHDATA_TOKEN", "hunter4")
+    monkeypatch.setenv("LSWARN_PPS_EMAIL", "hunter5@example.org")  # it is the password there
+    assert "hunter" not in repr(load_settings())
+
+
+@pytest.mark.parametrize("odd", ["https://urs.earthdata.nasa.gov", "urs.earthdata.nasa.gov/", "me@host", ""])
+def test_a_login_server_is_a_host_and_perhaps_a_port(monkeypatch, odd):
+    monkeypatch.setenv("LSWARN_EARTHDATA_LOGIN", odd)
+    with pytest.raises(SettingsError, match="LSWARN_EARTHDATA_LOGIN"):
+        load_settings()
 
 
 def test_region_folders_are_absolute(monkeypatch, tmp_path):

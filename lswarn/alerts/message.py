@@ -11,11 +11,12 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from lswarn.alerts.briefing import Briefing, Standing, for_people
 from lswarn.alerts.policy import AlertChange, Hit, Kind, Level
 
 LISTED = 12
@@ -40,6 +41,7 @@ class AlertMessage:
         kind, level, valid_day: what it says, how bad, of which day.
         subject: one line. `text`, `html`: the bodies. `payload`: what a webhook gets.
         map_png: picture shown in the HTML as `cid:map`; empty where there is none.
+        lead_days: how far ahead the day lies of an outlook's message; else 0.
     """
 
     area_id: str | None
@@ -51,6 +53,7 @@ class AlertMessage:
     html: str
     payload: dict[str, object] = field(default_factory=dict)
     map_png: bytes = b""
+    lead_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,78 +69,6 @@ class Outgoing:
     channel: str
     address: str
     message: AlertMessage
-
-
-@dataclass(frozen=True)
-class RainInput:
-    """One archived day of the window: which product it came from, such as `IMERG-Late` `V07B`."""
-
-    day: date
-    product: str
-    version: str
-
-    @property
-    def label(self) -> str:
-        """Product and version in one."""
-        return f"{self.product} {self.version}"
-
-
-@dataclass(frozen=True)
-class Briefing:
-    """What a message says beside the change itself.
-
-    Attributes:
-        region, title: the region's identifier and its name for people.
-        made: what of the inputs is made up; empty for a real region.
-        valid_day, issued_at: the day it is about; aware instant of writing.
-        grade: of the seven days' rain, A to E.
-        rain: days that are there, oldest first; `missing`: days that are not.
-        gaps: names of warning areas in which rain is missing although no whole day is.
-        model_id: checkpoint that was asked.
-        clear_after_days: complete days below a level before it is stepped down from.
-        area_name: of the warning area; empty in a message about the whole region.
-        opened_on: day of the alert's first message.
-        r7_max_mm: highest 7-day rain in the area, a lower bound under grade D; None or NaN = unknown.
-        critical_mm: critical 7-day rain where that fell; None or NaN = unknown.
-        critical_source: where the critical rain comes from.
-    """
-
-    region: str
-    title: str
-    made: str
-    valid_day: date
-    issued_at: datetime
-    grade: str
-    rain: tuple[RainInput, ...]
-    missing: tuple[date, ...]
-    model_id: str
-    clear_after_days: int
-    area_name: str = ""
-    opened_on: date | None = None
-    r7_max_mm: float | None = None
-    critical_mm: float | None = None
-    critical_source: str = ""
-    gaps: tuple[str, ...] = ()
-
-    @property
-    def rain_age_h(self) -> float:
-        """Hours from the end of the valid UTC day to the writing of the message."""
-        end_at = datetime.combine(self.valid_day + timedelta(days=1), time(), UTC)
-        return (self.issued_at - end_at) / timedelta(hours=1)
-
-    @property
-    def complete(self) -> bool:
-        """Whether low rain means low rain, so that a warning may be lowered on it."""
-        return self.grade in ("A", "B", "C")
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A warning that stays in force while the rain is missing."""
-
-    area_name: str
-    level: Level
-    opened_on: date
 
 
 @dataclass(frozen=True)
@@ -200,6 +131,7 @@ def compose(change: AlertChange, briefing: Briefing, map_png: bytes = b"") -> Al
         "level": change.after.name,
         "level_before": change.before.name,
         "opened_on": b.opened_on,
+        "confirmed": change.confirmed,
         "roads": [_facts(hit, change, "name", "ref", "length_m") for hit in stretches],
         "settlements": [_facts(hit, change, "name", "people") for hit in settlements.hits],
         "people": None if settlements.uncounted else settlements.people,
@@ -248,10 +180,6 @@ def _name(text: str) -> str:
     return f"{_FIRST_STRONG_ISOLATE}{short}{_POP_ISOLATE}" if turns else short
 
 
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
-
-
 def _length(metres: float) -> str:
     """350 m, 1.4 km, 23 km: as precise as a map is."""
     if metres < 995:
@@ -271,7 +199,13 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"name": _name, "day": _day, "length_of": _length, "wrapped": _wrapped, "count": "{:,}".format}
+_TEMPLATES.filters |= {
+    "name": _name,
+    "day": for_people,
+    "length_of": _length,
+    "wrapped": _wrapped,
+    "count": "{:,}".format,
+}
 
 
 @dataclass(frozen=True)
@@ -296,6 +230,7 @@ class _Words:
 def _say(template: str, briefing: Briefing, **facts: object) -> _Words:
     facts |= {"b": briefing, "age_h": briefing.rain_age_h}
     facts |= {"r7_mm": _known(briefing.r7_max_mm), "critical_mm": _known(briefing.critical_mm)}
+    facts |= {"ahead_mm": _known(briefing.forecast_mm) or 0.0, "outlook": briefing.lead_days > 0}
     said = vars(_TEMPLATES.get_template(template).make_module(facts))
     lines = {key: said[key].strip().splitlines() for key in ("lead", "figures", *said["order"])}
     return _Words(
@@ -326,13 +261,18 @@ def _message(
         "age_h": round(b.rain_age_h, 2),
         "days": [asdict(day) for day in b.rain],
         "missing": b.missing,
+        "measure": b.measure,
         "r7_max_mm": _known(b.r7_max_mm),
+        "forecast_mm": _known(b.forecast_mm),
+        "lower_bound": b.lower_bound,
         "critical_mm": _known(b.critical_mm),
         "critical_source": b.critical_source,
     }
     data |= {"region": b.region, "title": b.title, "made": b.made, "official": False, "valid_day": b.valid_day}
+    data |= {"lead_days": b.lead_days}
     data |= {"headline": words.headline, "summary": " ".join(words.lead), "rain": rain, "model_id": b.model_id}
-    payload = {"type": f"landslide_warning.{kind}", "timestamp": b.issued_at, "data": data}
+    what = "outlook" if b.lead_days else "warning"
+    payload = {"type": f"landslide_{what}.{kind}", "timestamp": b.issued_at, "data": data}
     return AlertMessage(
         area_id,
         kind,
@@ -343,6 +283,7 @@ def _message(
         html=_TEMPLATES.get_template("mail.html.j2").render(words=words, colour=colour, has_map=bool(map_png)),
         payload=json.loads(json.dumps(payload, default=_iso, allow_nan=False)),
         map_png=map_png,
+        lead_days=b.lead_days,
     )
 
 
@@ -357,6 +298,7 @@ def _tidy(b: Briefing) -> Briefing:
         made=one_line(b.made),
         area_name=one_line(b.area_name),
         critical_source=one_line(b.critical_source),
+        measure_title=one_line(b.measure_title),
         model_id=one_line(b.model_id),
         rain=tuple(replace(day, product=one_line(day.product), version=one_line(day.version)) for day in b.rain),
     )

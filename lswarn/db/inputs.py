@@ -28,6 +28,8 @@ class RainRecord(Protocol):
     @property
     def sha256(self) -> str: ...  # noqa: D102
     @property
+    def published_at(self) -> datetime | None: ...  # noqa: D102
+    @property
     def fetched_at(self) -> datetime: ...  # noqa: D102
 
 
@@ -47,10 +49,15 @@ class ModelRow:
 def record_rain_days(conn: Connection, region: Region, records: Iterable[RainRecord]) -> None:
     """Write down the archive's granules; of each day the best one counts and the others are superseded.
 
-    Best is the product that region.toml names first, then the newest version, then the newest fetched.
+    Whatever was observed is better than any forecast. Best is then the product that region.toml names first, then the
+    newest version, which of a forecast is the newest issue, then the newest fetched.
     """
+    observed, forecasts = (
+        [source.product for source in sources] for sources in (region.rain.sources, region.rain.forecasts)
+    )
+    names = ("day", "product", "version", "uri", "sha256", "published_at", "fetched_at")
     rows = [
-        {name: getattr(record, name) for name in ("day", "product", "version", "uri", "sha256", "fetched_at")}
+        {name: getattr(record, name) for name in names} | {"forecast": record.product in forecasts}
         for record in records
     ]
     if rows:
@@ -61,14 +68,14 @@ def record_rain_days(conn: Connection, region: Region, records: Iterable[RainRec
                 SELECT id, fetched_at, row_number() OVER best AS place, first_value(fetched_at) OVER best AS best_at
                 FROM lswarn.rain_day
                 WHERE region = :region
-                WINDOW best AS (PARTITION BY day ORDER BY array_position(:products, product), version DESC,
+                WINDOW best AS (PARTITION BY day ORDER BY forecast, array_position(:products, product), version DESC,
                                 fetched_at DESC, id DESC)
             )
             UPDATE lswarn.rain_day AS kept
             SET superseded_at = CASE WHEN place > 1 THEN greatest(ranked.fetched_at, best_at) END
             FROM ranked
             WHERE kept.id = ranked.id AND (superseded_at IS NULL) <> (place = 1)"""),
-        {"region": region.name, "products": [source.product for source in region.rain.sources]},
+        {"region": region.name, "products": [*observed, *forecasts]},
     )
 
 

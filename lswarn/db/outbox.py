@@ -52,7 +52,7 @@ class AlertEvent:
 def find_alerts(conn: Connection, region: Region) -> dict[str, AlertState]:
     """The open alerts, by warning area."""
     query = text("""
-        SELECT area.source_id AS area_id, level, opened_on, below, told
+        SELECT area.source_id AS area_id, level, opened_on, below, told, outlook_only
         FROM lswarn.alert JOIN lswarn.warning_area AS area ON area.id = alert.area_id
         WHERE area.region = :region AND closed_on IS NULL ORDER BY area.source_id""")
     return {
@@ -62,6 +62,7 @@ def find_alerts(conn: Connection, region: Region) -> dict[str, AlertState]:
             row.opened_on,
             tuple((date.fromisoformat(day), Level(level)) for day, level in row.below),
             frozenset(row.told),
+            row.outlook_only,
         )
         for row in conn.execute(query, {"region": region.name})
     }
@@ -73,26 +74,32 @@ def record_alerts(
     before: Mapping[str, AlertState],
     after: Mapping[str, AlertState],
     changes: Sequence[AlertChange],
-    run_id: int,
-    valid_day: date,
+    runs: Mapping[date, int],
+    decided_on: date,
 ) -> None:
     """Keep the state a decision left: open what is new, update what stays, close what is gone.
 
     Args:
         before, after: open alerts by warning area, as the decision found and left them.
         changes: what is to be said; the other alerts keep the run and day of their last message.
+        runs: the run that each change came from, by its valid day; without any nothing was decided.
+        decided_on: last observed day.
 
     Raises:
         DatabaseError: an alert of a warning area that is not recorded.
     """
-    facts = {"region": region.name, "run_id": run_id, "day": valid_day}
-    said = {change.area_id for change in changes}
+    if not runs:
+        return
+    facts = {"region": region.name, "day": decided_on}
+    newest_run = max(runs.values())
+    said = {change.area_id: runs[change.valid_day] for change in changes}
     keep = text("""
-        INSERT INTO lswarn.alert (area_id, level, opened_on, changed_on, run_id, below, told)
-        SELECT id, :level, :opened_on, :day, :run_id, :below, :told
+        INSERT INTO lswarn.alert (area_id, level, opened_on, changed_on, run_id, below, told, outlook_only)
+        SELECT id, :level, :opened_on, :day, :run_id, :below, :told, :outlook_only
         FROM lswarn.warning_area WHERE region = :region AND source_id = :area_id
         ON CONFLICT (area_id, hazard) WHERE closed_on IS NULL DO UPDATE
         SET level = excluded.level, below = excluded.below, told = excluded.told,
+            outlook_only = excluded.outlook_only,
             changed_on = CASE WHEN :said THEN excluded.changed_on ELSE alert.changed_on END,
             run_id = CASE WHEN :said THEN excluded.run_id ELSE alert.run_id END
         """).bindparams(_json("below"))
@@ -103,15 +110,18 @@ def record_alerts(
             "opened_on": state.opened_on,
             "below": [[day.isoformat(), level.value] for day, level in state.below],
             "told": sorted(state.told),
+            "outlook_only": state.outlook_only,
             "said": state.area_id in said,
+            "run_id": said.get(state.area_id, newest_run),
         }
         if not conn.execute(keep, facts | told).rowcount:
             raise DatabaseError(f"region {region.name} has no warning area {state.area_id} to keep an alert of")
     close = text("""
         UPDATE lswarn.alert SET level = 0, closed_on = :day, changed_on = :day, run_id = :run_id
         FROM lswarn.warning_area AS area
-        WHERE area.id = area_id AND region = :region AND source_id = ANY(:gone) AND closed_on IS NULL""")
-    conn.execute(close, facts | {"gone": sorted(before.keys() - after.keys())})
+        WHERE area.id = area_id AND region = :region AND source_id = :area_id AND closed_on IS NULL""")
+    for area_id in sorted(before.keys() - after.keys()):
+        conn.execute(close, facts | {"area_id": area_id, "run_id": said.get(area_id, newest_run)})
 
 
 def queue_messages(conn: Connection, region: Region, messages: Sequence[AlertMessage], queued_at: datetime) -> int:
@@ -128,7 +138,8 @@ def queue_messages(conn: Connection, region: Region, messages: Sequence[AlertMes
         SELECT :region,
                (SELECT max(alert.id) FROM lswarn.alert JOIN lswarn.warning_area AS area ON area.id = alert.area_id
                 WHERE area.region = :region AND area.source_id = :area_id),
-               (SELECT id FROM lswarn.run WHERE region = :region AND valid_day = :valid_day AND superseded_at IS NULL),
+               (SELECT id FROM lswarn.run WHERE region = :region AND valid_day = :valid_day AND superseded_at IS NULL
+                AND kind = CASE WHEN :lead_days > 0 THEN 'outlook' ELSE 'observed' END),
                :kind, :level, :valid_day, :subject, :text, :html, :payload, :map_png, :queued_at
         ON CONFLICT DO NOTHING
         RETURNING id""").bindparams(_json("payload"))
@@ -145,6 +156,7 @@ def queue_messages(conn: Connection, region: Region, messages: Sequence[AlertMes
             "kind": message.kind.value,
             "level": message.level.value,
             "valid_day": message.valid_day,
+            "lead_days": message.lead_days,
             "subject": message.subject,
             "text": message.text,
             "html": message.html,
@@ -171,11 +183,13 @@ def claim_deliveries(engine: Engine, now: datetime, limit: int) -> list[Outgoing
                          ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
             RETURNING id, message_id, subscriber_id, idempotency_key
         )
-        SELECT taken.id AS delivery_id, idempotency_key, channel, address, area.source_id AS area_id, kind,
-               message.level, valid_day, subject, text, html, payload, map_png
+        SELECT taken.id AS delivery_id, idempotency_key, channel, address, area.source_id AS area_id,
+               message.kind, message.level, message.valid_day, subject, text, html, payload, map_png,
+               coalesce(run.lead_days, 0) AS lead_days
         FROM taken
         JOIN lswarn.alert_message AS message ON message.id = message_id
         JOIN lswarn.subscriber AS subscriber ON subscriber.id = subscriber_id
+        LEFT JOIN lswarn.run AS run ON run.id = message.run_id
         LEFT JOIN lswarn.alert AS alert ON alert.id = alert_id
         LEFT JOIN lswarn.warning_area AS area ON area.id = alert.area_id
         ORDER BY taken.id""")
@@ -197,6 +211,7 @@ def claim_deliveries(engine: Engine, now: datetime, limit: int) -> list[Outgoing
                 row.html,
                 row.payload,
                 bytes(row.map_png),
+                row.lead_days,
             ),
         )
         for row in rows

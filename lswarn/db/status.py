@@ -8,11 +8,26 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True)
 class LastRun:
-    """The newest published day. `status`: complete, lower_bound, or unknown, under which no count below means none."""
+    """The newest observed day that is published.
+
+    Attributes:
+        status: complete; lower_bound or modelled, under which nothing follows from a count; unknown, under which no
+            count means none.
+    """
 
     valid_day: date
     grade: str
     status: str
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The furthest of the days ahead that an outlook was made of, and what it hits should the rain fall as forecast."""
+
+    valid_day: date
+    lead_days: int
+    exposed_roads: int
+    exposed_settlements: int
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,7 @@ class Status:
     Attributes:
         last_run: None before the first.
         zones, exceedances, exposed_roads, exposed_settlements: of the last run.
+        outlook: None where none reaches beyond the last run.
         open_alerts: warning areas with an open alert.
         pending_deliveries, failed_deliveries: on their way, and given up.
     """
@@ -32,6 +48,7 @@ class Status:
     exceedances: int
     exposed_roads: int
     exposed_settlements: int
+    outlook: Outlook | None
     open_alerts: int
     pending_deliveries: int
     failed_deliveries: int
@@ -62,5 +79,19 @@ def find_status(conn: Connection, region: str) -> Status:
             WHERE message.region = :region"""),
         facts | {"run_id": run.id if run else None},
     ).mappings()
-    last_run = LastRun(run.valid_day, run.grade, run.status) if run else None
-    return Status(region, last_run, **counts.one())
+    ahead = conn.execute(
+        text("""
+            SELECT valid_day, lead_days,
+                   (SELECT count(DISTINCT road_id) FROM lswarn.road_exposure WHERE run_id = run.id) AS exposed_roads,
+                   (SELECT count(DISTINCT settlement_id) FROM lswarn.settlement_exposure
+                    WHERE run_id = run.id) AS exposed_settlements
+            FROM lswarn.outlook_run AS run WHERE region = :region ORDER BY valid_day DESC LIMIT 1"""),
+        facts,
+    ).mappings()
+    outlooks = [Outlook(**row) for row in ahead]
+    return Status(
+        region=region,
+        last_run=LastRun(run.valid_day, run.grade, run.status) if run else None,
+        outlook=outlooks[0] if outlooks else None,
+        **counts.one(),
+    )

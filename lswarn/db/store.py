@@ -1,13 +1,14 @@
 """A day in the database: its publication, and what it hit.
 
-A run is published whole or not at all, and publishing a day again replaces that day. `publish` runs on a connection
-from `engine.transaction` that holds the region's lock.
+A run is published whole or not at all, and publishing a day again replaces that day. Observed runs, outlooks of days
+ahead, and hindcasts of past days stand beside each other. `publish` runs on a connection from `engine.transaction` that
+holds the region's lock.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import geopandas as gpd
 import shapely
@@ -19,7 +20,7 @@ from lswarn.alerts.policy import Hit
 from lswarn.db import tables
 from lswarn.db.engine import copy_rows
 from lswarn.errors import DatabaseError
-from lswarn.rain.window import Grade
+from lswarn.rain.grade import Grade
 from lswarn.region import Region
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ FINDINGS = (
 )
 """What a run found, in an order in which it can be deleted."""
 
-STATUS = {Grade.D: "lower_bound", Grade.E: "unknown"}
-"""Of a run, by the grade of its rain; every other grade is `complete`."""
+Kind = Literal["observed", "outlook", "hindcast"]
+"""`outlook`: of a day that was not over; `hindcast`: of a past day, with what had been published by then."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,18 @@ class Published:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One publication of one day. `status`: complete, lower_bound or unknown; `current`: not superseded."""
+    """One publication of one day.
+
+    Attributes:
+        lead_days: how many of its seven days are forecast.
+        status: complete; lower_bound, modelled: nothing follows from a zone's absence; unknown.
+        current: not superseded.
+    """
 
     run_id: int
     valid_day: date
+    kind: Kind
+    lead_days: int
     status: str
     grade: str
     model_id: str
@@ -137,29 +146,38 @@ SETTLEMENT_EXPOSURE = """
 
 
 def publish(
-    conn: Connection, region: Region, assessment: "Assessment", *, software: str, published_at: datetime
+    conn: Connection,
+    region: Region,
+    assessment: "Assessment",
+    *,
+    software: str,
+    published_at: datetime,
+    kind: Kind = "observed",
 ) -> Published:
-    """Make an assessment the run that counts for its day, with everything that lies in its zones.
+    """Make an assessment the run of its kind that counts for its day, with everything that lies in its zones.
 
-    The same assessment of the same assets again changes nothing. Another one of the same day replaces what was found;
-    the superseded run itself stays on record.
+    The same assessment of the same assets again changes nothing. Another one of the same day and kind replaces what was
+    found; the superseded run itself stays on record.
+
+    Args:
+        kind: an outlook is what holds forecast rain, and nothing else is.
 
     Raises:
         DatabaseError: the region, or a warning area the assessment names, is not recorded.
     """
-    facts: dict[str, Any] = {"region": region.name, "day": assessment.day, "srid": region.srid}
+    facts: dict[str, Any] = {"region": region.name, "day": assessment.day, "kind": kind, "srid": region.srid}
     known = conn.execute(text("SELECT assets_digest FROM lswarn.region WHERE name = :region"), facts).scalar()
     if known is None:
         raise DatabaseError(f"region {region.name} is not recorded; run: lswarn region build")
     made_from = (assessment.key, known)
     query = """SELECT id, key, assets_digest FROM lswarn.run
-               WHERE region = :region AND valid_day = :day AND superseded_at IS NULL"""
+               WHERE region = :region AND valid_day = :day AND kind = :kind AND superseded_at IS NULL"""
     before = conn.execute(text(query), facts).one_or_none()
     if before and made_from == (before.key, before.assets_digest):
         return Published(before.id, True, _exposure(conn, before.id))
     if before:
         _supersede(conn, before.id, published_at)
-    run_id = _record_run(conn, region, assessment, known, software, published_at)
+    run_id = _record_run(conn, region, assessment, kind, known, software, published_at)
     _record_findings(conn, region, run_id, assessment)
     conn.execute(text("ANALYZE lswarn.susceptibility_zone"))
     conn.execute(text(ROAD_EXPOSURE), facts | {"run_id": run_id})
@@ -173,15 +191,31 @@ def _supersede(conn: Connection, run_id: int, at: datetime) -> None:
         conn.execute(table.delete().where(table.c.run_id == run_id))
 
 
+def _status(found: "Assessment") -> str:
+    if not found.model_id:
+        return "unknown"
+    if found.grade is Grade.E or found.lead_days:
+        return "modelled"
+    return "lower_bound" if found.grade is Grade.D else "complete"
+
+
 def _record_run(
-    conn: Connection, region: Region, found: "Assessment", assets_digest: str, software: str, published_at: datetime
+    conn: Connection,
+    region: Region,
+    found: "Assessment",
+    kind: Kind,
+    assets_digest: str,
+    software: str,
+    published_at: datetime,
 ) -> int:
     rasters = {"classes": found.classes, "probability": found.probability}
     run = insert(tables.run).values(
         region=region.name,
         valid_day=found.day,
+        kind=kind,
+        lead_days=found.lead_days,
         key=found.key,
-        status=STATUS.get(found.grade, "complete"),
+        status=_status(found),
         grade=found.grade.value,
         model_id=found.model_id or None,
         rain=list(found.rain),
@@ -259,17 +293,29 @@ def find_hits(conn: Connection, run_id: int) -> dict[str, list[Hit]]:
     return hits
 
 
+def find_outlook_hits(conn: Connection, region: Region, after: date) -> dict[date, dict[str, list[Hit]]]:
+    """What lies in very-high zones on the days ahead, by day and warning area; see `find_hits`.
+
+    Args:
+        after: last observed day. Every later day with an outlook that counts is there, also where nothing is hit.
+    """
+    query = text("""SELECT valid_day, id FROM lswarn.run WHERE region = :region AND kind = 'outlook'
+                    AND superseded_at IS NULL AND valid_day > :after ORDER BY valid_day""")
+    runs = conn.execute(query, {"region": region.name, "after": after}).all()
+    return {run.valid_day: find_hits(conn, run.id) for run in runs}
+
+
 def newest_day(conn: Connection, region: Region) -> date | None:
-    """Newest published day; None before the first."""
-    query = text("SELECT max(valid_day) FROM lswarn.run WHERE region = :region AND superseded_at IS NULL")
+    """Newest observed day that is published; None before the first."""
+    query = text("SELECT max(valid_day) FROM lswarn.current_run WHERE region = :region")
     return conn.execute(query, {"region": region.name}).scalar()
 
 
 def find_runs(conn: Connection, region: Region, limit: int = 30) -> list[RunRow]:
-    """The last publications, newest first, superseded ones among them."""
+    """The last publications of every kind, newest first, superseded ones among them."""
     query = text("""
-        SELECT id AS run_id, valid_day, status, grade, coalesce(model_id, '') AS model_id, published_at,
-               superseded_at IS NULL AS current
+        SELECT id AS run_id, valid_day, kind, lead_days, status, grade, coalesce(model_id, '') AS model_id,
+               published_at, superseded_at IS NULL AS current
         FROM lswarn.run WHERE region = :region ORDER BY id DESC LIMIT :limit""")
     return [RunRow(**row) for row in conn.execute(query, {"region": region.name, "limit": limit}).mappings()]
 

@@ -66,6 +66,16 @@ ROADS = (
          (CARYVILLE, (-84.2518, 36.3028), (-84.2498, 36.2602), (-84.2124, 36.2334), (-84.225, 36.200))),
 )  # fmt: skip
 
+
+@dataclass(frozen=True)
+class Addresses:
+    """Roots of the servers that the demo's rain comes from, such as `http://127.0.0.1:8123`."""
+
+    earthdata: str
+    pps: str
+    noaa: str
+
+
 AREAS = (
     # id, name, a point inside
     ("elk-valley", "Elk Valley", (-84.36, 36.41)),
@@ -96,10 +106,9 @@ VALLEY = ((-83.7, 35.8), (-84.185, 35.8), (-84.185, 36.24), _FOOT, _FRONT, (-84.
 
 
 def region_toml(
-    bbox: tuple[float, ...], crs: str, resolution_m: float, made: str, *, rain_url: str, webhook_url: str
+    bbox: tuple[float, ...], crs: str, resolution_m: float, made: str, *, rain: Addresses, webhook_url: str
 ) -> str:
     """The text of region.toml; files are relative to its folder."""
-    rain = f"{rain_url.rstrip('/')}/data/GPM_L3"
     return f"""\
 name = "demo"
 title = "Jacksboro, Tennessee (demo)"
@@ -133,18 +142,20 @@ date = "date"
 
 [[rain.sources]]
 product = "IMERG-Late"
-at = "{rain}/GPM_3IMERGDL.07/{{year}}/{{month}}/"
+at = "{rain.earthdata}/search/granules.json"
 latency_h = 15
 
 [[rain.sources]]
-product = "IMERG-Early"
-at = "{rain}/GPM_3IMERGDE.07/{{year}}/{{month}}/"
-latency_h = 5
+product = "IMERG-Early-GIS"
+at = "{rain.pps}/text/imerg/gis/early/{{year}}/{{month}}/"
 
-[rain.threshold]
+[[rain.forecasts]]
+product = "GFS"
+at = "{rain.noaa}/gfs.{{year}}{{month}}{{day}}/00/atmos/"
+
+[rain.threshold.zones]
 file = "thresholds.gpkg"
 field = "critical_mm"
-source = "made for the demo, 2026-03"
 
 [model]
 seed = 7

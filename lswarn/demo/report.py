@@ -26,7 +26,7 @@ from rasterio.enums import Resampling
 
 from lswarn.alerts.policy import Kind, Level
 from lswarn.hazard.classes import UNKNOWN_HATCH, Class
-from lswarn.rain.window import Grade
+from lswarn.rain.grade import Grade
 
 LEVEL_COLOURS = {Level.NONE: "#e6ece8", Level.ORANGE: "#f39c12", Level.RED: "#c0182b"}
 RAIN_MM = (0, 10, 25, 50, 75, 100, 130, 160, 200, 250, 300, 400)

@@ -12,7 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lswarn.rain.window import WINDOW_DAYS, window_days
+from lswarn.rain.measures import WINDOW_DAYS
+from lswarn.rain.window import window_days
 
 FIRST_DAY = date(2026, 3, 14)
 DAYS = tuple(FIRST_DAY + timedelta(days=n) for n in range(10))
@@ -34,6 +35,11 @@ DRIZZLE_MM = 2.5
 RIPPLE = 0.08
 EARLY_SCALE, EARLY_RIPPLE = 0.85, 0.15
 """An early run sees less than the late one, with an error of its own."""
+FORECAST_RIPPLE = 0.15
+"""Error of a forecast for each day that it looks ahead; every issue errs in its own way."""
+FORECAST_DAYS = 3
+FORECAST_AFTER = timedelta(hours=5)
+"""How long after the 00 UTC of its issue a forecast is published."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,21 @@ def daily_rain(day: date, seed: int) -> xr.DataArray:
 def early_rain(day: date, seed: int) -> xr.DataArray:
     """What the early run will report of one UTC day, mm, (lat, lon)."""
     return _field(daily_rain(day, seed).values * EARLY_SCALE * np.exp(EARLY_RIPPLE * _waves("early run", day, seed)))
+
+
+def forecast_rain(issue: date, day: date, seed: int) -> xr.DataArray:
+    """What the forecast of 00 UTC of `issue` says of one UTC day, that day or a later one, mm, (lat, lon).
+
+    Its error grows with the days that it looks ahead.
+    """
+    ahead = (day - issue).days + 1
+    error = np.exp(FORECAST_RIPPLE * ahead * _waves(f"forecast of {issue}", day, seed))
+    return _field(daily_rain(day, seed).values * error)
+
+
+def forecast_issues() -> tuple[date, ...]:
+    """Days at whose 00 UTC a forecast is issued: the ten, and the one after, when the last of them is judged."""
+    return (*DAYS, DAYS[-1] + timedelta(days=1))
 
 
 def weekly_rain(day: date, seed: int) -> xr.DataArray:

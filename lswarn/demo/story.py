@@ -11,28 +11,33 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from socket import create_server
 
 import geopandas as gpd
 from pydantic import SecretStr
 
 from lswarn import day as line
 from lswarn import groundwork, retraining
+from lswarn.alerts.message import AlertMessage
+from lswarn.cascade import critical_of, fetch_days
 from lswarn.db import assets, inputs, outbox, server, store
 from lswarn.db.engine import database_url, migrate, open_database, transaction
+from lswarn.demo.granules import load_published
+from lswarn.demo.providers import Providers
 from lswarn.demo.report import ReportDay, ReportMessage, write_report
-from lswarn.demo.servers import HOST, MailSink, RainServer, WebhookReceiver
+from lswarn.demo.servers import MailSink, WebhookReceiver
 from lswarn.demo.world import World, make_world
 from lswarn.errors import CheckpointMismatch, NoModel
 from lswarn.hazard.classes import Class
 from lswarn.model.checkpoint import load_checkpoint
-from lswarn.rain.thresholds import critical_rainfall
 from lswarn.rain.window import window_days
 from lswarn.region import Region, load_region
 from lswarn.settings import Settings
 
 RUN_AT = time(15, 30)
 """When the demo's daily run is, UTC, on the day after the one it is about."""
+
+OUTLOOK_DAYS = 2
+"""How far each day of the demo looks ahead."""
 
 WEBHOOK_SECRET = SecretStr("whsec_bHN3YXJuLWRlbW8tbm90LWEtc2VjcmV0LWF0LWFsbA==")
 """Signs the demo's webhooks, between two ends of one process."""
@@ -67,14 +72,15 @@ def tell(folder: Path, settings: Settings, say: Callable[[str], None], clock: Ca
     for name in ("mail", "webhooks"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
-    rain_port = _free_port()
     with ExitStack() as servers:
         hooks = servers.enter_context(WebhookReceiver(folder / "webhooks", WEBHOOK_SECRET.get_secret_value()))
         mail = servers.enter_context(MailSink(folder / "mail"))
-        say("making the world: terrain, roads, rock, past landslides, rain")
-        world = make_world(folder / "world", rain_url=f"http://{HOST}:{rain_port}", webhook_url=hooks.url)
-        rain = servers.enter_context(RainServer(world.granules, rain_port, now=_run_at(world.days[0])))
-        sink = {"smtp_host": mail.host, "smtp_port": mail.port, "webhook_secret": WEBHOOK_SECRET}
+        rain = servers.enter_context(Providers())
+        say("making the world: terrain, roads, rock, past landslides, rain, forecasts")
+        world = make_world(folder / "world", rain=rain.addresses, webhook_url=hooks.url)
+        rain.serve(load_published(world.granules))
+        rain.now = _run_at(world.days[0])
+        sink = {"smtp_host": mail.host, "smtp_port": mail.port, "webhook_secret": WEBHOOK_SECRET, **rain.accounts}
         settings = settings.model_copy(update=sink)
         region = load_region(world.region_toml)
         _forget(region, settings)
@@ -101,11 +107,6 @@ def _run_at(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), RUN_AT, UTC)
 
 
-def _free_port() -> int:
-    with create_server((HOST, 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 def _forget(region: Region, settings: Settings) -> None:
     """Begin anew, as far as the days go."""
     with transaction(open_database(settings), region) as conn:
@@ -119,7 +120,7 @@ def _train(
     """Train a model, unless the champion learnt from this very snapshot."""
     say("fetching the rain of past storms")
     weeks = {day for last in world.training_days for day in window_days(last)}
-    line.fetch_days(region, settings, sorted(weeks), _run_at(world.days[0]))
+    fetch_days(region, settings, sorted(weeks), _run_at(world.days[0]))
     taken = retraining.snapshot(region, settings, clock())
     try:
         with transaction(open_database(settings)) as conn:
@@ -144,20 +145,21 @@ def _run(
 ) -> tuple[ReportDay, dict[str, object]]:
     """One day, as `lswarn run` does it: what the report shows of it, and a row of the table."""
     window = line.ingest(region, settings, day, now)
-    assessment = line.assess(region, settings, window, lambda done, of: None)
-    publication = line.publish(region, settings, assessment, now)
+    ahead = line.ingest_outlook(region, settings, day, OUTLOOK_DAYS, now)
+    assessment, *outlooks = (line.assess(region, settings, each, lambda done, of: None) for each in (window, *ahead))
+    publication = line.publish(region, settings, assessment, now, outlooks=outlooks)
     delivery = line.deliver(settings, clock)
     with transaction(open_database(settings)) as conn:
         standing = outbox.find_alerts(conn, region)
         hits = [hit for found in store.find_hits(conn, publication.run_id).values() for hit in found]
-    early = ", ".join(f"{d.day:%-d %b} from the early run" for d in window.days if d.product == "IMERG-Early")
+    early = ", ".join(f"{d.day:%-d %b} from the early run" for d in window.days if d.product.startswith("IMERG-Early"))
     absent = ", ".join(f"{missing:%-d %b} is missing" for missing in window.missing)
     told = ReportDay(
         day=day,
         grade=window.grade,
         classes=assessment.classes,
         rain=window.total,
-        critical=critical_rainfall(region.rain.threshold, window.total),
+        critical=critical_of(region, window),
         zones=assessment.zones,
         exceedances=assessment.exceedances,
         levels={area_id: state.level for area_id, state in standing.items()},
@@ -173,9 +175,15 @@ def _run(
         "road_km": round(told.road_km, 1),
         "people": told.people,
         "sent": delivery.delivered,
-        "said": "; ".join(f"{m.kind} {m.area_id or ''}".strip().replace("_", " ") for m in publication.messages),
+        "said": "; ".join(_said(message) for message in publication.messages),
     }
     return told, row
+
+
+def _said(message: AlertMessage) -> str:
+    """Such as `open coal-creek (outlook)`."""
+    words = f"{message.kind} {message.area_id or ''}".strip().replace("_", " ")
+    return words + (" (outlook)" if message.lead_days else "")
 
 
 def _write_report(path: Path, region: Region, settings: Settings, world: World, days: Sequence[ReportDay]) -> None:
@@ -209,6 +217,6 @@ The report:      {folder / "report.html"}
 What to try next
   lswarn status {region}
   lswarn alerts list {region}
-  lswarn rain status {region}
+  lswarn rain status {region} --until {world.days[-1]}
   psql '{database}' -c 'TABLE lswarn.exposed_road_now'
   QGIS: open {classes}/<day>/<key>/classes.tif, and the views of schema lswarn over the same connection"""

@@ -48,7 +48,7 @@ class World:
 
     Attributes:
         region_toml: loadable by `region.load_region`.
-        granules: root folder for `servers.RainServer`.
+        granules: root folder of the rain, for `granules.load_published`.
         days: the ten days. training_days: last days of the weeks to learn from, quiet ones included.
         rain_days: every day whose granule these need, oldest first.
         dem: the terrain, for pictures.
@@ -62,11 +62,13 @@ class World:
     dem: Path
 
 
-def make_world(folder: Path, *, rain_url: str, webhook_url: str, seed: int = 7, resolution_m: float = 30.0) -> World:
+def make_world(
+    folder: Path, *, rain: places.Addresses, webhook_url: str, seed: int = 7, resolution_m: float = 30.0
+) -> World:
     """Write the demo world, or find it already written by this very code with this seed.
 
     Args:
-        rain_url: root of the rain server, such as `http://127.0.0.1:8123`.
+        rain: where its rain is served from.
         webhook_url: where the made webhook subscriber listens.
         resolution_m: cell size; coarser is quicker.
     """
@@ -77,7 +79,7 @@ def make_world(folder: Path, *, rain_url: str, webhook_url: str, seed: int = 7, 
         stamp.unlink(missing_ok=True)  # a half-written world has none, and is written again
         _write_world(folder, seed, resolution_m)
         stamp.write_text(json.dumps(made_of), "utf-8")
-    toml = places.region_toml(BBOX, CRS, resolution_m, MADE, rain_url=rain_url, webhook_url=webhook_url)
+    toml = places.region_toml(BBOX, CRS, resolution_m, MADE, rain=rain, webhook_url=webhook_url)
     (folder / "region.toml").write_text(toml, "utf-8")
     return World(
         region_toml=folder / "region.toml",
@@ -91,7 +93,8 @@ def make_world(folder: Path, *, rain_url: str, webhook_url: str, seed: int = 7, 
 
 def _code_digest() -> str:
     """Turning a constant anywhere in this room makes another world."""
-    sources = (Path(__file__).with_name(f"{name}.py") for name in ("world", "places", "storms", "granules", "truth"))
+    rooms = ("world", "places", "storms", "granules", "layouts", "geotiffs", "gribs", "axes", "truth")
+    sources = (Path(__file__).with_name(f"{name}.py") for name in rooms)
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
@@ -262,7 +265,8 @@ def _threshold_zones() -> gpd.GeoDataFrame:
     around, valley = box(*BBOX).buffer(0.3, join_style="mitre"), Polygon(places.VALLEY)
     mountains_mm, valley_mm = places.CRITICAL_MM
     zones = {"mountains": (around - valley, mountains_mm), "valley": (around & valley, valley_mm)}
-    rows = [{"name": name, "critical_mm": mm, "geometry": zone} for name, (zone, mm) in zones.items()]
+    made = {"source": "made for the demo", "date": "2026-03"}
+    rows = [{"name": name, "critical_mm": mm, "geometry": zone} | made for name, (zone, mm) in zones.items()]
     return gpd.GeoDataFrame(rows, crs="EPSG:4326")
 
 

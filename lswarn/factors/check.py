@@ -14,8 +14,9 @@ from scipy.ndimage import binary_dilation, label
 from lswarn.errors import RegionError
 from lswarn.factors.layers import load_features, too_large_for_flow
 from lswarn.grid import Grid
-from lswarn.region import FACTORS, Asset, Region, Source
-from lswarn.sources import Bounds, is_raster, load_vector, warped
+from lswarn.region import Region
+from lswarn.sections import FACTORS, Asset, Source
+from lswarn.sources import Bounds, load_vector, warped
 
 GLANCE_CELLS = 512
 """A raster is judged on a grid of at most so many cells a side."""
@@ -49,7 +50,6 @@ def check(region: Region) -> list[str]:
     problems += _caught(_asset_problems(region, "settlements", assets.settlements, "polygon or point"))
     problems += _caught(_asset_problems(region, "warning_areas", assets.warning_areas, "polygon"))
     problems += _caught(_inventory_problems(region))
-    problems += _caught(_threshold_problems(region, grid))
     return problems
 
 
@@ -131,31 +131,6 @@ def _inventory_problems(region: Region) -> Iterator[str]:
         wrong = days.isna() & frame[inventory.date].notna()
         if wrong.any():
             yield f"{key}: {inventory.file}: {_examples(frame, inventory.date, wrong)}: a day is YYYY-MM-DD, or empty"
-
-
-def _threshold_problems(region: Region, grid: Grid) -> Iterator[str]:
-    threshold, key = region.rain.threshold, "rain.threshold"
-    if threshold.file is None:
-        return
-    if is_raster(threshold.file, context=key):
-        with warped(threshold.file, grid, resampling="nearest", context=key):
-            return
-    if threshold.field is None:
-        yield f'{key}: {threshold.file}: it is a vector: say which field holds the critical rainfall with field = "…"'
-        return
-    frame = load_vector(
-        threshold.file,
-        layer=threshold.layer,
-        fields=[threshold.field],
-        crs=region.crs,
-        bbox=region.bbox,
-        context=key,
-    )
-    yield from _shape_problems(f"{key}: {threshold.file}", frame, "polygon")
-    wrong = ~(pd.to_numeric(frame[threshold.field], errors="coerce") > 0)
-    if wrong.any():
-        given = _examples(frame, threshold.field, wrong)
-        yield f"{key}: {threshold.file}: {given}: a critical rainfall is a number of mm > 0"
 
 
 def _identity_problems(what: str, frame: gpd.GeoDataFrame, field: str) -> Iterator[str]:

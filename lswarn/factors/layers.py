@@ -28,7 +28,8 @@ from lswarn.factors.landform import LOOKUP_CELLS, landform
 from lswarn.factors.rivers import MAX_FLOW_CELLS, upslope_km2
 from lswarn.factors.terrain import aspect_deg, curvature, slope_deg
 from lswarn.grid import Block, Grid
-from lswarn.region import UNITS, Region, Source
+from lswarn.region import Region
+from lswarn.sections import UNITS, Source
 from lswarn.sources import degrees, is_raster, load_vector, raster_digest, read_block, warped
 
 DISTANCES = ("river_distance", "fault_distance")

@@ -31,7 +31,8 @@ from lswarn.errors import StackNotBuilt
 from lswarn.factors.landform import LOOKUP_CELLS
 from lswarn.factors.layers import UNMIXABLE, Features, Reader, factor_digest, load_features, open_factor
 from lswarn.grid import Block, Grid
-from lswarn.region import FACTORS, UNITS, Region, Source
+from lswarn.region import Region
+from lswarn.sections import FACTORS, UNITS, Source
 from lswarn.sources import read_block
 
 DIGEST_TAG = "LSWARN_DIGEST"

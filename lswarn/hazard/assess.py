@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from lswarn.errors import CheckpointMismatch
 from lswarn.factors.stack import FactorStack
 from lswarn.grid import Block, Grid, sample
 from lswarn.hazard.classes import Class, classify
 from lswarn.hazard.exceedance import area_rain, find_cells
 from lswarn.hazard.zones import block_pieces, join_pieces
 from lswarn.model.predict import Predictor
-from lswarn.rain.window import Grade, RainWindow
+from lswarn.rain.grade import Grade
+from lswarn.rain.window import RainWindow
 
-METHOD = "1"
+METHOD = "2"
 """Raised whenever the same inputs would give other results."""
 
 DRAFT_LIFE_S = 86_400
@@ -50,9 +52,11 @@ class Assessment:
 
     Attributes:
         region, day: whose, and which day's.
+        lead_days: how many of its last days of rain are forecast; 0 where all are past.
         key: sha256 of everything it was made from (rain, factors, model, rules, areas): same key, same result.
         grade: of the rain window.
-        model_id: checkpoint used; empty under grade E, where no model is asked.
+        measure, measure_title: what the rain is of the seven days, by name and for people.
+        model_id: checkpoint used; empty where no rain is known at all, so that no model is asked.
         rain: one dict a day of the window (day, product, version, sha256, uri), oldest first.
         missing: days of the window without rain.
         classes, probability: paths of the day's COGs.
@@ -60,13 +64,16 @@ class Assessment:
         zones: GeoDataFrame, EPSG:4326: class (4 or 5), area_m2, probability_mean, probability_max, geometry (Polygon).
         exceedances: GeoDataFrame, EPSG:4326: rain_mm, critical_mm, safety_factor, lower_bound, geometry (a rain cell).
         class_areas: DataFrame: area_id, class (0..5), area_m2.
-        area_rain: DataFrame: area_id, rain_mm (most in seven days there, NaN unknown), critical_mm, known (all of it).
+        area_rain: DataFrame, one row an area, as `exceedance.area_rain` makes it.
     """
 
     region: str
     day: date
+    lead_days: int
     key: str
     grade: Grade
+    measure: str
+    measure_title: str
     model_id: str
     rain: tuple[dict[str, str], ...]
     missing: tuple[date, ...]
@@ -80,8 +87,13 @@ class Assessment:
 
     @property
     def complete_areas(self) -> frozenset[str]:
-        """Warning areas whose seven days of rain are all known: there, low means low."""
-        return frozenset(self.area_rain["area_id"][self.area_rain["known"]] if self.grade.complete else ())
+        """Warning areas whose seven days of rain were all observed: there, low means low."""
+        return frozenset(self.area_rain["area_id"][self.area_rain["known"]])
+
+    @property
+    def observed_to(self) -> date:
+        """Last day that is no forecast."""
+        return self.day - timedelta(days=self.lead_days)
 
 
 def assess(
@@ -101,9 +113,9 @@ def assess(
     Args:
         region: its name.
         window: the day's rain.
-        critical: Rc on the window's cells, mm.
+        critical: Rc on the window's cells, mm, in its measure; see `exceedance.area_rain`.
         factors: the region's stack.
-        predictor: the champion; not asked under grade E, where every cell is UNKNOWN.
+        predictor: the champion; not asked where no rain is known at all, and every cell is UNKNOWN.
         areas: warning areas with area_id, in any CRS.
         folder: holds the region's days; the result goes to `folder/<day>/<key>/`.
         min_zone_m2: smaller zones are left out.
@@ -111,22 +123,33 @@ def assess(
 
     Returns:
         The assessment; read from disk where the same inputs have been assessed before.
+
+    Raises:
+        CheckpointMismatch: the model was trained on another measure of rain.
     """
+    if predictor.measure != window.measure.name:
+        raise CheckpointMismatch(
+            f"model {predictor.model_id} was trained on rain measure {predictor.measure!r}, region {region} says "
+            f"{window.measure.name!r}; train a model (lswarn train), or set rain.measure back"
+        )
     areas = areas.to_crs(factors.grid.crs).sort_values("area_id")
     rain = tuple(
         {"day": d.day.isoformat(), "product": d.product, "version": d.version, "sha256": d.sha256, "uri": d.uri}
         for d in window.days
     )
-    model_id = "" if window.grade is Grade.E else predictor.model_id
+    model_id = predictor.model_id if window.total.notnull().any() else ""
     described: dict[str, Any] = {
         "region": region,
         "day": window.day.isoformat(),
+        "lead_days": window.lead_days,
         "grade": window.grade.value,
+        "measure": window.measure.name,
+        "measure_title": window.measure.title,
         "model_id": model_id,
         "rain": rain,
         "missing": [day.isoformat() for day in window.missing],
     }
-    key = _key(described, critical, factors.digest, areas, min_zone_m2)
+    key = _key(described, window, critical, factors.digest, areas, min_zone_m2)
     final = folder / window.day.isoformat() / key[:16]
     if (final / "assessment.json").exists():
         return load_assessment(final)
@@ -141,13 +164,13 @@ def assess(
         pieces, class_m2 = _write_rasters(draft, window, factors, predictor, areas, on_progress)
         zones = join_pieces(pieces, factors.grid.crs, factors.grid.cell_m2, min_zone_m2)
         zones.to_file(draft / "findings.gpkg", layer="zones", driver="GPKG")
-        found = find_cells(window.total, critical, lower_bound=window.lower_bound)
+        found = find_cells(window, critical)
         found.to_file(draft / "findings.gpkg", layer="exceedances", driver="GPKG")
         described |= {
             "key": key,
             "digests": {name: _sha256(draft / name) for name in ("classes.tif", "probability.tif")},
             "class_areas": class_m2.to_dict(orient="list"),
-            "area_rain": area_rain(window.total, critical, areas).to_dict(orient="list"),
+            "area_rain": area_rain(window, critical, areas).to_dict(orient="list"),
         }
         (draft / "assessment.json").write_text(json.dumps(described, indent=1), "utf-8")
         draft.chmod(0o755)
@@ -167,8 +190,11 @@ def load_assessment(folder: Path) -> Assessment:
     return Assessment(
         region=told["region"],
         day=date.fromisoformat(told["day"]),
+        lead_days=told["lead_days"],
         key=told["key"],
         grade=Grade(told["grade"]),
+        measure=told["measure"],
+        measure_title=told["measure_title"],
         model_id=told["model_id"],
         rain=tuple(told["rain"]),
         missing=tuple(date.fromisoformat(day) for day in told["missing"]),
@@ -207,7 +233,7 @@ def _write_rasters(
         probability_file.scales = (PROBABILITY_STEP,)
         for done, block in enumerate(blocks, 1):
             probability = _probability(block, window, factors, predictor)
-            classes = classify(probability, predictor.breaks, lower_bound=window.lower_bound)
+            classes = classify(probability, predictor.breaks, lower_bound=_lower_bound(block, window, grid))
             class_file.write(classes, 1, window=block.window)
             steps = np.where(np.isnan(probability), UNKNOWN_PROBABILITY, np.round(probability / PROBABILITY_STEP))
             probability_file.write(steps.astype(np.uint16), 1, window=block.window)
@@ -238,13 +264,20 @@ def _write_rasters(
 
 def _probability(block: Block, window: RainWindow, factors: FactorStack, predictor: Predictor) -> NDArray[np.float32]:
     """Probability of a block's cells, NaN where rain or any factor is unknown."""
-    if window.grade is Grade.E:
-        return np.full(block.shape, np.nan, dtype=np.float32)
     halo = predictor.halo
     around = block.with_halo(halo)
     rain = sample(window.total, factors.grid, around)
+    if np.isnan(rain).all():
+        return np.full(block.shape, np.nan, dtype=np.float32)
     probability = predictor.probability(factors.read(around), rain)
     return probability[halo : halo + block.height, halo : halo + block.width]
+
+
+def _lower_bound(block: Block, window: RainWindow, grid: Grid) -> NDArray[np.bool_] | bool:
+    """Where a block's rain is interpolated from any that is a lower bound."""
+    if not window.lower_bound.any():
+        return False
+    return sample(window.lower_bound.astype(float), grid, block) > 0
 
 
 def _cells_by_area(classes: NDArray[np.uint8], areas: gpd.GeoDataFrame, grid: Grid, block: Block) -> NDArray[np.int64]:
@@ -258,13 +291,22 @@ def _cells_by_area(classes: NDArray[np.uint8], areas: gpd.GeoDataFrame, grid: Gr
 
 
 def _key(
-    described: dict[str, Any], critical: xr.DataArray, stack: str, areas: gpd.GeoDataFrame, min_zone_m2: float
+    described: dict[str, Any],
+    window: RainWindow,
+    critical: xr.DataArray,
+    stack: str,
+    areas: gpd.GeoDataFrame,
+    min_zone_m2: float,
 ) -> str:
     # The same granule from another server is the same rain.
     rain = [{name: value for name, value in day.items() if name != "uri"} for day in described["rain"]]
-    inputs = [METHOD, described | {"rain": rain}, stack, min_zone_m2]
+    told = critical["source"].values.tolist() if "source" in critical.coords else critical.attrs.get("source", "")
+    inputs = [METHOD, described | {"rain": rain}, stack, min_zone_m2, told]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(critical.transpose("lat", "lon").values, dtype=np.float64).tobytes())
+    # The same granules make other totals where a rule, a grid or a quantile map is another.
+    for field in (window.total, window.known_days, critical):
+        for values in (field["lat"], field["lon"], field.transpose("lat", "lon")):
+            digest.update(np.ascontiguousarray(values.values, dtype=np.float64).tobytes())
     for area_id, wkb in zip(areas["area_id"], areas.geometry.to_wkb(), strict=True):
         digest.update(f"{area_id}\0".encode() + wkb)
     return digest.hexdigest()

@@ -35,22 +35,22 @@ WARNED = (Class.HIGH, Class.VERY_HIGH)
 
 
 def classify(
-    probability: NDArray[np.float32], breaks: tuple[float, float, float, float], *, lower_bound: bool = False
+    probability: NDArray[np.float32],
+    breaks: tuple[float, float, float, float],
+    *,
+    lower_bound: NDArray[np.bool_] | bool = False,
 ) -> NDArray[np.uint8]:
     """Class of each cell.
 
     Args:
         probability: 0..1, NaN = unknown.
         breaks: ascending; a cell is of the class above a break when its probability is equal to or above it.
-        lower_bound: more rain fell than was measured. A cell that is HIGH all the same is so; of any other cell nothing
-            is known.
+        lower_bound: where more rain fell than was measured. A cell that is HIGH all the same is so; of any other such
+            cell nothing is known.
 
     Returns:
         `Class` values as uint8, UNKNOWN where the probability is NaN.
     """
     found = (np.digitize(probability, breaks) + Class.VERY_LOW).astype(np.uint8)
-    unknown = np.isnan(probability)
-    if lower_bound:
-        unknown |= found < Class.HIGH
-    found[unknown] = Class.UNKNOWN
+    found[np.isnan(probability) | (lower_bound & (found < Class.HIGH))] = Class.UNKNOWN
     return found

@@ -19,7 +19,10 @@ from torch import Tensor
 
 from lswarn.errors import CheckpointMismatch
 from lswarn.model.unet import Encoding, Network, build
-from lswarn.region import FACTORS, Model
+from lswarn.sections import FACTORS, Model
+
+DEFAULT_MEASURE = "sum"
+"""What is made of seven days of rain where a file, from before there was a choice, says nothing."""
 
 FORMAT = 1
 """Raised whenever the same manifest and weights would compute something else than before."""
@@ -37,6 +40,7 @@ class Checkpoint:
         factors_digest, snapshot_id: what it was trained on.
         metrics: figures of its training, by name.
         state: weights and running statistics, on the CPU.
+        measure: name of what its rain is of seven days, as `rain.measures` has it.
         factors: names of its inputs, in order.
         format: of the network code it belongs to.
     """
@@ -53,6 +57,7 @@ class Checkpoint:
     state: dict[str, Tensor]
     factors: tuple[str, ...] = FACTORS
     format: int = FORMAT
+    measure: str = DEFAULT_MEASURE
 
     @property
     def id(self) -> str:
@@ -71,11 +76,13 @@ class Checkpoint:
     @property
     def manifest(self) -> str:
         """All but the weights, as JSON."""
-        return _JSON.dump_json(self, exclude={"state"}).decode()
+        # A file from before there was a choice of measure keeps the digest it was written with.
+        unsaid = {"measure"} if self.measure == DEFAULT_MEASURE else set()
+        return _JSON.dump_json(self, exclude={"state"} | unsaid).decode()
 
     @property
     def rain_max_mm(self) -> float:
-        """Most 7-day rain trained on; more is judged as this much."""
+        """Most rain of seven days trained on; more is judged as this much."""
         return self.encoding.rain_max_mm
 
     def network(self) -> Network:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lswarn.grid import Block
 from lswarn.model.holdout import Holdout
 from lswarn.model.samples import FactorReader, Observed
-from lswarn.region import Model
+from lswarn.sections import Model
 
 ROOM_CELLS = 512
 ROOMS_IN_MEMORY = 16

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from lswarn.errors import CheckpointMismatch
 from lswarn.grid import Block
 from lswarn.model.checkpoint import Checkpoint
 from lswarn.model.holdout import Holdout, hold_out
@@ -125,7 +126,13 @@ def evaluate(checkpoint: Checkpoint, factors: FactorReader, snapshot: Snapshot, 
 
     Raises:
         GridMismatch: factors and snapshot are in different CRS.
+        CheckpointMismatch: the model was trained on another measure of rain than the snapshot holds.
     """
+    if checkpoint.measure != snapshot.measure:
+        raise CheckpointMismatch(
+            f"model {checkpoint.id} was trained on rain measure {checkpoint.measure!r}, snapshot {snapshot.id} holds "
+            f"{snapshot.measure!r}; train a model"
+        )
     predictor = Predictor(checkpoint, device)
     holdout = hold_out(factors.grid, checkpoint.config)
     counted = tally(predictor, factors, snapshot, holdout.judged(), None)

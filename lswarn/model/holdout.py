@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lswarn.errors import TrainingError
 from lswarn.grid import Block, Grid
 from lswarn.model.unet import halo
-from lswarn.region import Model
+from lswarn.sections import Model
 
 SIDE_CELLS = 256
 """Side of a spatial block: smaller where a region has not sixteen of them, never under three guard bands."""

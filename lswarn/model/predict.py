@@ -34,13 +34,15 @@ class Predictor:
         model_id: of the checkpoint.
         breaks: ascending probabilities that part the five classes.
         halo: cells to read around a block.
-        rain_max_mm: most 7-day rain trained on; more is judged as this much.
+        measure: name of what its rain is of seven days, as `rain.measures` has it.
+        rain_max_mm: most rain of seven days trained on; more is judged as this much.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.model_id = checkpoint.id
         self.breaks = checkpoint.breaks
         self.halo = halo(checkpoint.config.depth)
+        self.measure = checkpoint.measure
         self.rain_max_mm = checkpoint.rain_max_mm
         self._phase = 2**checkpoint.config.depth
         self._shift = np.log(checkpoint.positive_weight)
@@ -52,7 +54,7 @@ class Predictor:
 
         Args:
             factors: [10, H, W] in the order of `region.FACTORS`, raw units, NaN = unknown.
-            rain: [H, W], mm in seven days, NaN = unknown.
+            rain: [H, W], mm, in the model's measure of seven days, NaN = unknown.
 
         Returns:
             [H, W], 0..1; NaN where any factor or the rain is NaN. With a monotone model more rain never gives less.

@@ -31,8 +31,9 @@ from shapely.geometry.base import BaseGeometry
 
 from lswarn.errors import GridMismatch, TrainingError
 from lswarn.grid import Block, Grid
+from lswarn.model.checkpoint import DEFAULT_MEASURE
 from lswarn.model.loss import danger
-from lswarn.region import FACTORS
+from lswarn.sections import FACTORS
 
 RAINS = ("rain", "critical")
 
@@ -62,8 +63,8 @@ class Scene:
 
     Attributes:
         day: last day of the rain; None for landslides without a date, which are given the critical rainfall as rain.
-        rain: R7, mm in seven days, (lat, lon) ascending, cell centres in degrees, NaN = unknown.
-        critical: Rc, mm in seven days, on the same grid, NaN = unknown.
+        rain: R7, mm, of seven days, (lat, lon) ascending, cell centres in degrees, NaN = unknown.
+        critical: Rc, mm, in the same measure and on the same grid, NaN = unknown.
         landslides: polygons in the CRS of the region's grid.
     """
 
@@ -82,6 +83,7 @@ class Snapshot:
         scenes: at least one, all on one rain grid.
         factors_digest: of the factor stack it was taken with.
         made_at: aware instant; no part of the id.
+        measure: name of what the scenes' rain is of seven days, as `rain.measures` has it.
 
     Raises:
         TrainingError: there is no scene.
@@ -92,6 +94,7 @@ class Snapshot:
     scenes: tuple[Scene, ...]
     factors_digest: str
     made_at: datetime
+    measure: str = DEFAULT_MEASURE
 
     def __post_init__(self) -> None:
         if not self.scenes:
@@ -106,6 +109,8 @@ class Snapshot:
     def id(self) -> str:
         """Sixteen hex digits of the sha256 of everything but `made_at`."""
         digest = hashlib.sha256(f"{self.crs} {self.factors_digest}".encode())
+        if self.measure != DEFAULT_MEASURE:  # so that snapshots from before there were others keep their id
+            digest.update(self.measure.encode())
         for axis in ("lat", "lon"):
             digest.update(self.scenes[0].rain[axis].values.astype("<f8").tobytes())
         for scene in self.scenes:
@@ -139,6 +144,7 @@ def save_snapshot(snapshot: Snapshot, root: Path) -> Path:
         "factors_digest": snapshot.factors_digest,
         "made_at": snapshot.made_at.isoformat(),
         "days": [scene.day and scene.day.isoformat() for scene in snapshot.scenes],
+        "measure": snapshot.measure,
     }
     (draft / "snapshot.json").write_text(json.dumps(manifest, indent=2), "utf-8")
     try:
@@ -172,7 +178,8 @@ def load_snapshot(folder: Path) -> Snapshot:
             for i, day in enumerate(manifest["days"])
         )
         made_at = datetime.fromisoformat(manifest["made_at"])
-        snapshot = Snapshot(manifest["crs"], scenes, manifest["factors_digest"], made_at)
+        measure = manifest.get("measure", DEFAULT_MEASURE)
+        snapshot = Snapshot(manifest["crs"], scenes, manifest["factors_digest"], made_at, measure)
     except (OSError, ValueError, KeyError, IndexError, DataSourceError) as error:
         raise TrainingError(f"{folder}: not a whole snapshot ({error}); {remedy}") from error
     if snapshot.id != manifest["id"]:

@@ -21,7 +21,7 @@ from lswarn.model.loss import physics_loss
 from lswarn.model.predict import Predictor, device_of
 from lswarn.model.samples import FactorReader, Observed, Snapshot
 from lswarn.model.unet import Encoding, build
-from lswarn.region import Model
+from lswarn.sections import Model
 
 LEAST_LANDSLIDES = 20
 LEARNING_RATE = 1e-2
@@ -103,6 +103,7 @@ def train(
         snapshot_id=snapshot.id,
         metrics={f"loss_{name}": figure for name, figure in figures.items()} | {"class_weight": weight},
         state={name: t.detach().cpu().contiguous() for name, t in average.module.state_dict().items()},
+        measure=snapshot.measure,
     )
     score = tally(Predictor(draft, device), factors, snapshot, blocks, holdout)
     shift = _shift(score)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lswarn.region import FACTORS, Model
+from lswarn.sections import FACTORS, Model
 
 CONTINUOUS = ("slope", "curvature", "river_distance", "fault_distance", "rainfall", "temperature", "seismic_intensity")
 DISTANCES = ("river_distance", "fault_distance")

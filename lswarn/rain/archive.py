@@ -7,27 +7,38 @@ own bytes, so that a damaged file is known before it is read. Nothing is overwri
 version lies beside what it supersedes, and `load_days` chooses.
 """
 
+import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
+import h5py
 import numpy as np
 import xarray as xr
 
-from lswarn.errors import CorruptGranule
+from lswarn.errors import CorruptGranule, StorageFull
 from lswarn.rain.products import version_rank
-from lswarn.rain.window import RainDay
+from lswarn.rain.window import Bounds, RainDay
 
 DIGEST_DIGITS = 12
+EPOCH = date(1970, 1, 1)
+DRAFT_LIFE_S = 86_400
+"""A draft untouched for a day was left by a run that was killed; a younger one may be a rival's."""
 
 
 def save_day(root: Path, rain: RainDay) -> Path:
     """Archive a day of rain; a granule whose same cells are archived already is left as it is.
 
-    The file appears under its name only when it is whole.
+    The file appears under its name only when it is whole; two who save the same day at once do not meet.
+
+    Raises:
+        StorageFull: nothing was kept.
     """
     folder = root / f"{rain.day:%Y}"
     stem = f"{rain.day:%Y%m%d}_{rain.product}_{rain.version}_{_rain_digest(rain)}"
@@ -36,18 +47,24 @@ def save_day(root: Path, rain: RainDay) -> Path:
             return archived
     data = _encode(rain)
     path = folder / f"{stem}_{_digest(data)}.nc"
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{path.name}.{os.getpid()}.part"
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        _write(path, data)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"{path}: {error.strerror}; make room under {root} and fetch {rain.day} again") from error
+        raise
     return path
 
 
 def load_days(
-    root: Path, days: Iterable[date], order: Sequence[str], *, bbox: tuple[float, float, float, float] | None = None
+    root: Path,
+    days: Iterable[date],
+    order: Sequence[str],
+    *,
+    bbox: Bounds | None = None,
+    wanted: Callable[[RainDay], bool] = lambda rain: True,
 ) -> dict[date, RainDay]:
     """The best archived rain of each day; a day without any is left out.
 
@@ -56,36 +73,60 @@ def load_days(
     Args:
         order: products, best first; others are passed over.
         bbox: west, south, east, north, degrees; rain that does not cover it (of an earlier bbox) is passed over.
+        wanted: asked of each; what is not wanted is passed over.
 
     Raises:
         CorruptGranule: an archived file is damaged.
     """
     best: dict[date, RainDay] = {}
-    for rain in load_archived(root, days):
-        if rain.product in order and (bbox is None or _covers(rain, bbox)):
+    for rain in _load_all(root, days, order):
+        if (bbox is None or _covers(rain, bbox)) and wanted(rain):
             best[rain.day] = max(best.get(rain.day, rain), rain, key=lambda each: _rank(each, order))
     return best
 
 
-def load_archived(root: Path, days: Iterable[date] | None = None) -> list[RainDay]:
-    """All that is archived, of some days or of all, superseded rain included: by day, then by when it was fetched.
+def load_archived(root: Path, days: Iterable[date]) -> list[RainDay]:
+    """All that is archived of some days, superseded rain included: by day, then by when it was fetched.
 
     Raises:
         CorruptGranule: an archived file is damaged.
     """
-    patterns = ["*/*.nc"] if days is None else [f"{day:%Y}/{day:%Y%m%d}_*.nc" for day in set(days)]
-    loaded = [_load(path) for pattern in patterns for path in sorted(root.glob(pattern))]
-    return sorted(loaded, key=lambda rain: (rain.day, rain.fetched_at))
+    return sorted(_load_all(root, days, ["*"]), key=lambda rain: (rain.day, rain.fetched_at))
 
 
-def _rank(rain: RainDay, order: Sequence[str]) -> tuple[int, tuple[int, str], datetime]:
+def iterate_days(root: Path, product: str, first: date, last: date, *, bbox: Bounds | None = None) -> Iterator[RainDay]:
+    """The best of one product's archived days, in order, one at a time; days without any are passed over.
+
+    Raises:
+        CorruptGranule: an archived file is damaged.
+    """
+    for n in range((last - first).days + 1):
+        yield from load_days(root, [first + timedelta(days=n)], [product], bbox=bbox).values()
+
+
+def archived_products(root: Path) -> dict[date, set[str]]:
+    """Which products are archived of which days, by the names of the files: none is opened."""
+    found: dict[date, set[str]] = {}
+    for path in root.glob("*/*.nc"):
+        stamp, product, *_ = path.name.split("_")
+        found.setdefault(datetime.strptime(stamp, "%Y%m%d").replace(tzinfo=UTC).date(), set()).add(product)
+    return found
+
+
+def _load_all(root: Path, days: Iterable[date], products: Iterable[str]) -> Iterator[RainDay]:
+    """Of some products, by the names of the files: no other is opened. A product of `*` means any."""
+    patterns = (f"{day:%Y}/{day:%Y%m%d}_{product}_*.nc" for day in set(days) for product in products)
+    return (_load(path) for pattern in patterns for path in sorted(root.glob(pattern)))
+
+
+def _rank(rain: RainDay, order: Sequence[str]) -> tuple[object, ...]:
     return -order.index(rain.product), version_rank(rain.version), rain.fetched_at
 
 
-def _covers(rain: RainDay, bbox: tuple[float, float, float, float]) -> bool:
+def _covers(rain: RainDay, bbox: Bounds) -> bool:
     lat, lon = (rain.precipitation[axis].values for axis in ("lat", "lon"))
     west, south, east, north = bbox
-    half = (lon[1] - lon[0]) / 2
+    half = (lon[1] - lon[0]) / 2 + 1e-6
     return bool(lon[0] - half <= west and lat[0] - half <= south and east <= lon[-1] + half and north <= lat[-1] + half)
 
 
@@ -103,6 +144,27 @@ def _is_whole(path: Path, data: bytes) -> bool:
     return path.stem.endswith(f"_{_digest(data)}")
 
 
+def _sweep(folder: Path) -> None:
+    for draft in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):  # a rival's draft may get its final name this moment
+            if time.time() - draft.stat().st_mtime > DRAFT_LIFE_S:
+                draft.unlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+        draft = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            draft.chmod(0o644)
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+
+
 def _encode(rain: RainDay) -> bytes:
     attrs = {
         "Conventions": "CF-1.8",
@@ -111,6 +173,7 @@ def _encode(rain: RainDay) -> bytes:
         "product_version": rain.version,
         "granule_uri": rain.uri,
         "granule_sha256": rain.sha256,
+        "published_at": rain.published_at.astimezone(UTC).isoformat() if rain.published_at else "",
         "fetched_at": rain.fetched_at.astimezone(UTC).isoformat(),
     }
     field = rain.precipitation.transpose("lat", "lon").astype(np.float32)
@@ -119,8 +182,8 @@ def _encode(rain: RainDay) -> bytes:
     field["lon"].attrs = {"units": "degrees_east", "standard_name": "longitude"}
     field["time"].attrs = {"standard_name": "time", "long_name": "start of the UTC day"}
     encoding: dict[str, dict[str, object]] = {
-        "precipitation": {"_FillValue": np.float32(np.nan)},
-        "time": {"units": "days since 1970-01-01", "dtype": "int32"},
+        "precipitation": {"_FillValue": np.float32(np.nan), "zlib": True, "complevel": 1},
+        "time": {"units": f"days since {EPOCH}", "dtype": "int32"},
     }
     return bytes(field.to_dataset().assign_attrs(attrs).to_netcdf(engine="h5netcdf", encoding=encoding))
 
@@ -129,13 +192,18 @@ def _load(path: Path) -> RainDay:
     data = path.read_bytes()
     if not _is_whole(path, data):
         raise CorruptGranule(f"{path}: damaged since it was archived; delete it and fetch its day again")
-    with xr.open_dataset(io.BytesIO(data), engine="h5netcdf") as dataset:
+    # Not by xarray, which takes ten times as long to open a file: decades of days are read to learn what much rain is.
+    with h5py.File(io.BytesIO(data)) as file:
+        told, field = file.attrs, file["precipitation"]
+        attrs = {key: value for key, value in field.attrs.items() if isinstance(value, str) and key != "coordinates"}
+        axes = {axis: file[axis][()] for axis in ("lat", "lon")}
         return RainDay(
-            day=dataset["time"].values.astype("datetime64[D]").item(),
-            precipitation=dataset["precipitation"].drop_vars("time").load(),
-            product=dataset.attrs["product"],
-            version=dataset.attrs["product_version"],
-            uri=dataset.attrs["granule_uri"],
-            sha256=dataset.attrs["granule_sha256"],
-            fetched_at=datetime.fromisoformat(dataset.attrs["fetched_at"]),
+            day=EPOCH + timedelta(days=int(file["time"][()])),
+            precipitation=xr.DataArray(field[()], axes, ("lat", "lon"), "precipitation", attrs),
+            product=told["product"],
+            version=told["product_version"],
+            uri=told["granule_uri"],
+            sha256=told["granule_sha256"],
+            published_at=datetime.fromisoformat(published) if (published := told.get("published_at")) else None,
+            fetched_at=datetime.fromisoformat(told["fetched_at"]),
         )

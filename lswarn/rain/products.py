@@ -1,237 +1,298 @@
-"""The rainfall products: what to ask for, when it is due, and how a granule is read. Pure.
+"""The rainfall products: which files make up a day, when they are due, whom their servers ask for, how they are read.
 
-IMERG daily granules (GPM_3IMERGDE, DL and DF) are netCDF-4 of one UTC day's total on a global 0.1° grid. The letter of
-their version moves a few times a year (V07B became V07C in March 2026), so it is read from the names that are there
-and never built into one.
+Pure. What moves (the letter of a version, the suffix of a file) is never built into a name but discovered among those
+that are there.
 """
 
-import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import BinaryIO
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Literal
 
-import cftime
-import h5py
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from lswarn.errors import CorruptGranule, GridMismatch, NotYetPublished, RegionError
-from lswarn.region import RainSource
+from lswarn.errors import NotYetPublished, RegionError
+from lswarn.rain import names
+from lswarn.rain.formats.binary import decode_cpc, decode_gsmap
+from lswarn.rain.formats.geotiff import decode_chirps, decode_pps
+from lswarn.rain.formats.grib import decode_ecmwf, decode_gfs
+from lswarn.rain.formats.imerg import decode_day, decode_half_hours
+from lswarn.rain.formats.layout import decode_layout, file_date
+from lswarn.rain.formats.netcdf import decode_era5_land
+from lswarn.rain.formats.part import Bounds as Bounds
+from lswarn.rain.formats.part import Part as Part
+from lswarn.rain.grade import Grade
+from lswarn.rain.names import SIDECARS
+from lswarn.rain.names import File as File
+from lswarn.sections import RainSource
 
-VARIABLES = ("precipitation", "precipitationCal")
-"""The day's total as V07 and as V06 name it."""
+Decode = Callable[[Sequence[Part], date, Bounds | None], xr.DataArray]
+"""Rain of one UTC day over a box (west, south, east, north; None: all there is) and a margin around it, of the parts of
+one day: `precipitation`, mm/day, float32, (lat, lon) ascending cell centres in degrees, NaN = unknown.
 
-UNITS = ("mm", "mm/day", "mm day-1")
-
-MARGIN_CELLS = 2
-"""Rain kept around a region, so that it can be interpolated up to the region's edge."""
-
-MOST_MM = 5000.0
-"""More in a day is a fill value or another unit: the most ever gauged is 1,825 mm (Foc-Foc, La Réunion, 1966)."""
-
-DECIMALS = 4
-"""Of cell centres in degrees: float32 in the files, and one centre must be one number in all of them."""
+Raises CorruptGranule (of another day, schema, unit, grid, orientation or size; damaged; implausible; all of the box
+missing) and GridMismatch (the box reaches beyond the file's grid).
+"""
 
 
 @dataclass(frozen=True)
 class Product:
-    """One run of IMERG.
+    """One rainfall product.
 
     Attributes:
         name: as region.toml says it.
-        run: the letter in file names; a Final file has none.
-        late: made of (nearly) all satellite passes, unlike the early run.
+        title: for people.
+        grade: of a window made of it alone.
+        family: products of one family measure alike, and may stand in for each other without a quantile map.
+        latency_h: hours after the end of its day by which it is out in 95 of 100 days; of a forecast, after its issue.
+        at: its own address; None where there is none that can be had without asking.
+        account: what its server asks for.
+        short_name: of its collection, where granules are found by CMR.
+        version: where names hold none.
+        files: those that make up a day; the second argument is the day of issue of a forecast.
+        decode: reads them.
+        ends_h: hours from 00 UTC of the day to the end of what its file holds.
+        template: `at` names the file, not its folder.
+        forecast: made before the day is over.
+        resets: its server answers a question for an unpublished file by resetting the connection.
     """
 
     name: str
-    run: str
-    late: bool
+    title: str
+    grade: Grade
+    family: str
+    latency_h: float
+    files: Callable[[date, date | None], tuple[File, ...]]
+    decode: Decode
+    at: str | None = None
+    account: Literal["", "earthdata", "pps"] = ""
+    short_name: str = ""
+    version: str = ""
+    ends_h: float = 24.0
+    template: bool = False
+    forecast: bool = False
+    resets: bool = False
 
 
-PRODUCTS = {
-    product.name: product
-    for product in (
-        Product("IMERG-Early", "-E", late=False),
-        Product("IMERG-Late", "-L", late=True),
-        Product("IMERG-Final", "", late=True),
-    )
-}
+PRODUCTS: dict[str, Product] = {}  # filled at the end of this module
 
 
-@dataclass(frozen=True)
-class Granule:
-    """What the name of a daily file says."""
+def find_product(source: RainSource) -> Product:
+    """The product that an entry of region.toml means; one with a layout is made up from it.
 
-    name: str
-    product: Product
-    day: date
-    version: str
-
-
-_NAME = re.compile(r"3B-DAY(-[EL])?\.MS\.MRG\.3IMERG\.(\d{8})-S000000-E235959\.(V\d{2}[A-Z]?)\.(nc|nc4|nc4\.nc4|RT-NC)")
-
-
-def find_product(name: str) -> Product:
-    """The product that region.toml names.
+    Of a product whose `at` names the file, the files are those of the source's own `at`.
 
     Raises:
-        RegionError: there is none of that name.
+        RegionError: there is none of that name and no layout either, there are both, or it needs an `at`.
     """
-    if name not in PRODUCTS:
-        raise RegionError(f"rain.sources: product {name!r} is unknown; use one of {', '.join(PRODUCTS)}")
-    return PRODUCTS[name]
+    if source.layout is not None:
+        if source.product in PRODUCTS:
+            raise RegionError(
+                f"rain.sources: {source.product} is a product that lswarn reads; leave out its layout, or rename yours"
+            )
+        product = Product(
+            name=source.product,
+            title=f"{source.product}, as declared in region.toml",
+            grade=Grade.C,
+            family=source.product,
+            latency_h=source.latency_h or 24.0,
+            version="unversioned",
+            files=lambda day, issue: (),
+            decode=partial(decode_layout, layout=source.layout),
+            ends_h=source.layout.ends_h,
+            template=True,
+        )
+    elif source.product in PRODUCTS:
+        product = PRODUCTS[source.product]
+    else:
+        raise RegionError(
+            f"rain.sources: product {source.product!r} is unknown; use one of {', '.join(PRODUCTS)}, or give a layout"
+        )
+    if source.at is None and product.at is None:
+        raise RegionError(f"rain.sources: {product.name} has no address of its own; give at = … where its files lie")
+    return replace(product, files=partial(_named_by, source)) if product.template else product
 
 
-def granule_folder(source: RainSource, day: date) -> str:
-    """Folder path or http(s) address where a day's granule lies.
+def grade_of(name: str) -> Grade:
+    """Grade of a window made of one product alone; one that lswarn does not know is a stand-in."""
+    return PRODUCTS[name].grade if name in PRODUCTS else Grade.C
+
+
+def family_of(name: str) -> str:
+    """Products of one family measure alike; one that lswarn does not know is a family of its own."""
+    return PRODUCTS[name].family if name in PRODUCTS else name
+
+
+def address(source: RainSource, day: date, issue: date | None = None) -> str:
+    """`at` with its placeholders filled in: of the issue of a forecast, else of the date the file is named by.
+
+    That date is the day itself; of ERA5-Land the next one, whose 00 UTC holds it; of a declared layout the one whose 24
+    hours share most with the day.
 
     Raises:
-        RegionError: `at` has a placeholder other than {year}, {month}, {day}, {doy}, or a scheme other than http(s).
+        RegionError: another placeholder than {year} {month} {day} {doy}, a scheme other than http(s), or no `at`.
     """
+    known = PRODUCTS.get(source.product)
+    at = source.at or (known.at if known else None)
+    if at is None:
+        raise RegionError(f"rain.sources: {source.product} has no address of its own; give at = … where its files lie")
+    named = _named_date(source, day, issue)
     try:
-        folder = source.at.format(year=f"{day:%Y}", month=f"{day:%m}", day=f"{day:%d}", doy=f"{day:%j}")
+        filled = at.format(year=f"{named:%Y}", month=f"{named:%m}", day=f"{named:%d}", doy=f"{named:%j}")
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise RegionError(
-            f"rain.sources: at = {source.at!r} cannot be filled in ({error}); use {{year}} {{month}} {{day}} {{doy}}"
+            f"rain.sources: at = {at!r} cannot be filled in ({error}); use {{year}} {{month}} {{day}} {{doy}}"
         ) from error
-    if "://" in folder and not folder.startswith(("http://", "https://")):
-        raise RegionError(f"rain.sources: at = {source.at!r} is neither a folder nor an http(s) address")
-    return folder
+    if "://" in filled and not filled.startswith(("http://", "https://")):
+        raise RegionError(f"rain.sources: at = {at!r} is neither a folder nor an http(s) address")
+    return filled
 
 
-def due_at(source: RainSource, day: date) -> datetime:
-    """Instant by which a day's granule should be out: the end of its UTC day and the source's latency."""
-    return datetime.combine(day + timedelta(days=1), time(), UTC) + timedelta(hours=source.latency_h)
+def due_at(source: RainSource, day: date, issue: date | None = None) -> datetime:
+    """Instant by which a day should be out: the end of the file's 24 hours (a forecast: its issue) and the latency."""
+    known = PRODUCTS.get(source.product)
+    latency_h = source.latency_h or (known.latency_h if known else 24.0)
+    if known is not None and known.forecast:
+        start, ends_h = issue or day, 0.0
+    elif source.layout is not None:
+        start, ends_h = file_date(day, source.layout.ends_h), source.layout.ends_h
+    else:
+        start, ends_h = day, known.ends_h if known else 24.0
+    return datetime.combine(start, time(), UTC) + timedelta(hours=ends_h + latency_h)
 
 
-def parse_granule(name: str) -> Granule:
-    """Read the name of an IMERG daily file.
-
-    Raises:
-        CorruptGranule: it is not such a name.
-    """
-    if (found := _NAME.fullmatch(name)) is None:
-        raise CorruptGranule(
-            f"{name}: not the name of an IMERG daily file (3B-DAY-L.MS.MRG.3IMERG.20260131-….V07C.nc4)"
-        )
-    run, day, version, _ = found.groups(default="")
-    product = next(product for product in PRODUCTS.values() if product.run == run)
-    return Granule(name, product, datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).date(), version)
-
-
-def version_rank(version: str) -> tuple[int, str]:
-    """Sort key of versions: V06 < V07A < V07C < V10A."""
-    return int(version[1:3]), version[3:]
-
-
-def newest_granule(names: Iterable[str], product: Product, day: date) -> Granule:
-    """The newest version of a product's day among the names in a folder; all other names are passed over.
+def choose(files: Sequence[File], there: Iterable[str]) -> list[tuple[str, str]]:
+    """For each file the newest version among the names that are there: its name and version (empty if it has none).
 
     Raises:
-        NotYetPublished: none of them is it.
+        NotYetPublished: one of them is not there; says how many are, and what there is instead.
     """
-    listed = set(names)
-    there = (parse_granule(name) for name in listed if _NAME.fullmatch(name))
-    found = [granule for granule in there if (granule.product, granule.day) == (product, day)]
-    if not found:
-        alike = sorted(name for name in listed if f"3IMERG.{day:%Y%m%d}-" in name)
-        raise NotYetPublished(f"no {product.name} of {day} (there of that day: {', '.join(alike) or 'nothing'})")
-    return max(found, key=lambda granule: (version_rank(granule.version), granule.name))
+    listed, chosen, missing = sorted(set(there)), [], []
+    for file in files:
+        found = [
+            (name, hit.groupdict().get("version") or "") for name in listed if (hit := file.pattern.fullmatch(name))
+        ]
+        if found:
+            chosen.append(max(found, key=lambda each: (version_rank(each[1]), version_rank(each[0]), each[0])))
+        else:
+            missing.append(file)
+    if missing:
+        wanted = missing[0].shown
+        dates = re.findall(r"\d{4}\.?\d{2}\.?\d{2}", wanted)
+        alike = [name for name in listed if any(each in name for each in dates)] if len(files) == 1 else []
+        instead = f"; of that date there is {', '.join(alike[:5])}" if alike else ""
+        rest = f" ({len(chosen)} of {len(files)} files are)" if len(files) > 1 else ""
+        raise NotYetPublished(f"{wanted} is not there{rest}{instead}")
+    return chosen
 
 
-def decode_imerg_daily(
-    file: BinaryIO, day: date, bbox: tuple[float, float, float, float] | None, *, name: str
-) -> xr.DataArray:
-    """Rain of one day over a box and `MARGIN_CELLS` around it; no more of the file is read.
-
-    Args:
-        file: netCDF-4, V06 (`precipitationCal`) or V07 (`precipitation`), dimensions time, lon, lat in any order.
-        day: the UTC day it must hold.
-        bbox: west, south, east, north, degrees; None for all that the file covers.
-        name: what errors call it.
-
-    Returns:
-        `precipitation`, mm/day, float32, dimensions (lat, lon) ascending, cell centres in degrees. NaN where the file
-        holds a fill (anything below 0) or NaN.
-
-    Raises:
-        CorruptGranule: not netCDF-4, damaged, or of another day, schema, unit or grid; or all of the box is missing.
-        GridMismatch: the box reaches beyond the file's grid.
-    """
-    try:
-        with h5py.File(file, "r") as granule:
-            return _decode(granule, day, bbox, name)
-    except (OSError, KeyError, ValueError, RuntimeError, OverflowError) as error:  # it depends on the damaged bytes
-        raise _corrupt(name, f"not a readable netCDF-4 file ({error})") from error
+def version_rank(version: str) -> tuple[tuple[int, str], ...]:
+    """Sort key of versions, number by number: V06 < V07 < V07A < V07C < V10A, and by issue for forecasts."""
+    return tuple((int(number), letters) for number, letters in re.findall(r"(\d{1,18})([A-Za-z]*)", version))
 
 
-def _decode(granule: h5py.File, day: date, bbox: tuple[float, float, float, float] | None, name: str) -> xr.DataArray:
-    found = next((variable for variable in VARIABLES if variable in granule), None)
-    if found is None:
-        raise _corrupt(name, f"has no variable {' or '.join(VARIABLES)}, only {', '.join(granule) or 'none'}")
-    field = granule[found]
-    axes = [str(dimension[0].name).removeprefix("/") if len(dimension) else "?" for dimension in field.dims]
-    if sorted(axes) != ["lat", "lon", "time"] or len(granule["time"]) != 1:
-        raise _corrupt(name, f"{found} has dimensions {', '.join(axes)} {field.shape}, not one time, lon and lat")
-    if (unit := _text(field, "units")) not in UNITS:
-        raise _corrupt(name, f"{found} is in {unit or 'no unit'}, not in {' or '.join(UNITS)}")
-    if "scale_factor" in field.attrs or "add_offset" in field.attrs:
-        raise _corrupt(name, f"{found} is packed, which IMERG is not")
-    if (held := _day_of(granule["time"])) != day:
-        raise _corrupt(name, f"holds {held}, not {day}")
-
-    lats, lons = (_centres(granule[axis], f"{name}: {axis}") for axis in ("lat", "lon"))
-    rows, cols = slice(None), slice(None)
-    if bbox is not None:
-        west, south, east, north = bbox
-        rows, cols = _near(lats, south, north, f"{name}: lat"), _near(lons, west, east, f"{name}: lon")
-    part = {"time": 0, "lat": rows, "lon": cols}
-    rain = np.asarray(field[tuple(part[axis] for axis in axes)], np.float32)
-    if axes.index("lon") < axes.index("lat"):
-        rain = rain.T
-    rain = np.where((rain < 0) | (rain == field.attrs.get("_FillValue", np.nan)), np.float32(np.nan), rain)
-    if np.isnan(rain).all():
-        raise _corrupt(name, f"every cell of {bbox or 'it'} is missing")
-    if (most := np.nanmax(rain)) > MOST_MM:
-        raise _corrupt(name, f"holds {most:g} mm in a day, more than can fall ({MOST_MM:g})")
-    attrs = {"units": "mm/day", "long_name": "rain of one UTC day"}
-    return xr.DataArray(rain, {"lat": lats[rows], "lon": lons[cols]}, ("lat", "lon"), "precipitation", attrs)
+# ── whose file it is ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _corrupt(name: str, fault: str) -> CorruptGranule:
-    return CorruptGranule(f"{name}: {fault}; fetch it again, and if that does not help ask its provider")
+def _named_date(source: RainSource, day: date, issue: date | None) -> date:
+    """The date that stands in the address."""
+    known = PRODUCTS.get(source.product)
+    if source.layout is not None:
+        return file_date(day, source.layout.ends_h)
+    if known is not None and known.forecast:
+        return issue or day
+    return day + timedelta(days=1) if known is not None and known.name == "ERA5-Land" else day
 
 
-def _text(holder: h5py.Dataset, attribute: str) -> str:
-    value = holder.attrs.get(attribute, "")
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _named_by(source: RainSource, day: date, issue: date | None) -> tuple[File, ...]:
+    """The file whose name, perhaps with `*`, is the last part of `at`."""
+    name = PurePosixPath(address(source, day, issue)).name
+    if "*" not in name:
+        return (File(re.compile(re.escape(name)), name),)
+    fixed = ".*".join(re.escape(piece) for piece in name.split("*"))
+    beside = "" if SIDECARS.fullmatch(name) else f"(?!{SIDECARS.pattern}$)"
+    return (File(re.compile(f"(?i:{beside}){fixed}")),)
 
 
-def _day_of(time: h5py.Dataset) -> date:
-    """The calendar is julian, which numpy's dates are not: cftime reads it as it is meant."""
-    stamp = cftime.num2date(time[0], _text(time, "units"), _text(time, "calendar") or "standard")
-    return date(stamp.year, stamp.month, stamp.day)
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CMR = "https://cmr.earthdata.nasa.gov/search/granules.json"
+_PPS = "https://jsimpsonhttps.pps.eosdis.nasa.gov/imerg/gis"
+_CHC = "https://data.chc.ucsb.edu/products"
+_FINAL_H = 2520.0
+"""Three and a half months."""
 
 
-def _centres(axis: h5py.Dataset, name: str) -> NDArray[np.float64]:
-    centres = np.asarray(axis, float)
-    steps = np.diff(centres)
-    if len(steps) == 0 or not steps[0] > 0 or not np.allclose(steps, steps[0], rtol=1e-2, atol=0):
-        raise _corrupt(name, "not evenly spaced and ascending")
-    return np.round(centres, DECIMALS)
+def _imerg(run: str, letter: str, short: str, grade: Grade, at_pps_h: float, at_ges_disc_h: float) -> list[Product]:
+    """The forms in which one run of IMERG is to be had; latencies in hours."""
+    daily = Product(
+        f"IMERG-{run}", f"IMERG {run} Run, daily, GES DISC", grade, "IMERG", at_ges_disc_h,
+        names.imerg_daily(letter), decode_day, _CMR, "earthdata", f"GPM_3IMERGD{short or 'F'}",
+    )  # fmt: skip
+    half_hourly = Product(
+        f"IMERG-{run}-30min", f"IMERG {run} Run, 48 half hours, GES DISC", grade, "IMERG", at_ges_disc_h,
+        names.imerg_half_hours(letter), decode_half_hours, _CMR, "earthdata", f"GPM_3IMERGHH{short}",
+    )  # fmt: skip
+    folder = {"E": "/early", "L": ""}.get(short)
+    if folder is None:
+        return [daily, half_hourly]
+    gis = Product(
+        f"IMERG-{run}-GIS", f"IMERG {run} Run, 1-day GeoTIFF, PPS", grade, "IMERG", at_pps_h,
+        names.imerg_gis(letter), decode_pps, f"{_PPS}{folder}/{{year}}/{{month}}/", "pps", resets=True,
+    )  # fmt: skip
+    return [daily, gis, half_hourly]
 
 
-def _near(centres: NDArray[np.float64], low: float, high: float, axis: str) -> slice:
-    """The cells that a range touches, and the margin around them as far as the axis goes."""
-    step = (centres[-1] - centres[0]) / (len(centres) - 1)
-    edge, rounding = centres[0] - step / 2, 1e-6
-    first, end = math.floor((low - edge) / step + rounding), math.ceil((high - edge) / step - rounding)
-    if first < 0 or end > len(centres):
-        raise GridMismatch(
-            f"{axis} runs from {edge:g} to {centres[-1] + step / 2:g} and does not cover {low:g} to {high:g}; "
-            "use granules that cover the whole region, or make its bbox smaller"
-        )
-    return slice(max(first - MARGIN_CELLS, 0), min(end + MARGIN_CELLS, len(centres)))
+def _chirps(kind: str, title: str, folder: str, family: str, latency_h: float, written: str) -> Product:
+    return Product(
+        f"CHIRPS-{kind}", title, Grade.C, family, latency_h,
+        names.one(rf"chirps-(?P<version>v3\.\d+)\.{written}\.%Y\.%m\.%d\.(tiff?|cog)"), decode_chirps,
+        at=f"{_CHC}/CHIRPS/v3.0/daily/{folder}/{{year}}/", version="v3.0",
+    )  # fmt: skip
+
+
+def _gsmap(run: str, title: str, latency_h: float) -> Product:
+    written = rf"gsmap_{run}\.%Y%m%d\.0\.1d\.daily\.00Z-23Z(\.(?P<version>v\d+(\.\d+)*))?\.dat(\.gz)?"
+    name = f"GSMaP-{run.upper() if run == 'nrt' else run}"
+    return Product(name, title, Grade.C, "GSMaP", latency_h, names.one(written), decode_gsmap, version="v8")
+
+
+PRODUCTS |= {
+    product.name: product
+    for product in (
+        *_imerg("Early", "-E", "E", Grade.B, 4.6, 12.6),
+        *_imerg("Late", "-L", "L", Grade.A, 14.7, 22.7),
+        *_imerg("Final", "", "", Grade.A, _FINAL_H, _FINAL_H),
+        _chirps("prelim", "CHIRPS v3 preliminary", "prelim/sat", "CHIRPS-sat", 168.0, r"prelim(\.sat)?"),
+        _chirps("sat", "CHIRPS v3, days split by IMERG", "final/sat", "CHIRPS-sat", 2900.0, "sat"),
+        _chirps("rnl", "CHIRPS v3, days split by ERA5", "final/rnl", "CHIRPS-rnl", 2900.0, "rnl"),
+        _gsmap("nrt", "GSMaP near real time, daily", 4.0),
+        _gsmap("gauge", "GSMaP gauge-adjusted, daily", 72.0),
+        Product(
+            "CPC-Unified", "CPC Unified gauge analysis, 0.5°", Grade.C, "CPC", 30.0,
+            names.one(r"PRCP_CU_GAUGE_(?P<version>V\d+\.\d+)GLB_0\.50deg\.lnx\.%Y%m%d\.RT(\.gz)?"), decode_cpc,
+            at="https://ftp.cpc.ncep.noaa.gov/precip/CPC_UNI_PRCP/GAUGE_GLB/RT/{year}/", version="V1.0",
+        ),
+        Product(
+            "ERA5-Land", "ERA5-Land reanalysis, files from the Climate Data Store", Grade.E, "ERA5-Land", 120.0,
+            lambda day, issue: (), decode_era5_land, version="v1", template=True,
+        ),
+        Product(
+            "CHIRPS-GEFS", "CHIRPS-GEFS v3 forecast", Grade.E, "CHIRPS-GEFS", 9.0,
+            names.one(r"c3g_%Y\.%m\.%d\.tif", known=True), decode_chirps,
+            at=f"{_CHC}/CHIRPS-GEFS/v3/daily/global/{{year}}/{{month}}/{{day}}/", forecast=True,
+        ),
+        Product(
+            "GFS", "GFS 0.25° forecast, NOAA", Grade.E, "GFS", 5.5, names.gfs, decode_gfs,
+            at="https://noaa-gfs-bdp-pds.s3.amazonaws.com/gfs.{year}{month}{day}/00/atmos/", forecast=True,
+        ),
+        Product(
+            "ECMWF", "ECMWF IFS open data 0.25° forecast (CC BY 4.0)", Grade.E, "ECMWF", 8.5, names.ecmwf, decode_ecmwf,
+            at="https://ecmwf-forecasts.s3.eu-central-1.amazonaws.com/{year}{month}{day}/00z/ifs/0p25/oper/",
+            forecast=True,
+        ),
+    )
+}  # fmt: skip

@@ -3,39 +3,25 @@
 A running sum would drift, count a repeated day twice and never forget a bad one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
 from lswarn.errors import GridMismatch, IncompleteWindow
-from lswarn.rain.products import find_product
+from lswarn.rain.grade import Grade
+from lswarn.rain.measures import SUM, WINDOW_DAYS, Measure
+from lswarn.rain.products import grade_of
+from lswarn.rain.regrid import regrid
 
-WINDOW_DAYS = 7
 LEAST_DAYS = 6
+MARGIN_CELLS = 2
+"""Rain kept around a region, so that it can be interpolated up to the region's edge."""
 
-
-class Grade(StrEnum):
-    """How far the rain of a window can be trusted.
-
-    A: seven days, all of a late or final run. B: seven days, some of an early run. C: seven days, some of a stand-in.
-    D: one day missing, so the total is a lower bound: it may raise an alert, never end one.
-    E: more days missing; there is no total, and every class is unknown.
-    """
-
-    A = "A"
-    B = "B"
-    C = "C"
-    D = "D"
-    E = "E"
-
-    @property
-    def complete(self) -> bool:
-        """Whether all seven days are there, so that low rain means low rain."""
-        return self in (Grade.A, Grade.B, Grade.C)
+Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -45,8 +31,10 @@ class RainDay:
     Attributes:
         day: the provider's UTC day.
         precipitation: mm/day, dimensions (lat, lon) ascending, cell centres in degrees, NaN = unknown.
-        product, version: such as `IMERG-Late`, `V07B`.
-        uri, sha256: where the granule came from, and the digest of its bytes.
+        product, version: such as `IMERG-Late`, `V07B`; the version of a forecast is the instant it was issued.
+        uri, sha256: where the granule came from, and the digest of its bytes; of several files, the first address and
+            the digest of their digests.
+        published_at: aware instant at which its provider says it was published; None where nothing says so.
         fetched_at: aware instant.
     """
 
@@ -56,6 +44,7 @@ class RainDay:
     version: str
     uri: str
     sha256: str
+    published_at: datetime | None
     fetched_at: datetime
 
 
@@ -65,22 +54,33 @@ class RainWindow:
 
     Attributes:
         day: last day of the window.
-        total: mm in seven days, (lat, lon), NaN = unknown. Under grade D a lower bound; under grade E all NaN.
+        measure: what `total` is of the seven days.
+        total: mm, (lat, lon), NaN = unknown; a lower bound where `lower_bound` says so.
+        known_days: days known in each cell, (lat, lon), 0..7.
         days: what it is made of, oldest first.
         missing: days of the window that are not archived.
-        grade: see `Grade`.
+        grade: see `Grade`. Of the days; a single cell may be worse off, where a granule has a hole.
+        lead_days: how many of its last days are forecast; 0 for an observed window.
     """
 
     day: date
+    measure: Measure
     total: xr.DataArray
+    known_days: xr.DataArray
     days: tuple[RainDay, ...]
     missing: tuple[date, ...]
     grade: Grade
+    lead_days: int = 0
 
-    @property
-    def lower_bound(self) -> bool:
-        """Whether more rain fell than `total` says, by an unknown amount."""
-        return self.grade is Grade.D
+    @cached_property
+    def lower_bound(self) -> xr.DataArray:
+        """Where more rain fell than `total` says, by an unknown amount; bool."""
+        return self.total.notnull() & (self.known_days < WINDOW_DAYS)
+
+    @cached_property
+    def complete(self) -> xr.DataArray:
+        """Where all seven days were observed, so that low rain means low rain; bool."""
+        return (self.known_days == WINDOW_DAYS) & _worst(self.days).complete
 
 
 def window_days(day: date) -> tuple[date, ...]:
@@ -88,36 +88,72 @@ def window_days(day: date) -> tuple[date, ...]:
     return tuple(day - timedelta(days=back) for back in reversed(range(WINDOW_DAYS)))
 
 
-def rain_window(day: date, days: Mapping[date, RainDay], like: RainDay | None = None) -> RainWindow:
-    """Add up the seven days that end with `day`.
+def rain_window(
+    day: date,
+    days: Mapping[date, RainDay],
+    *,
+    order: Sequence[str] = (),
+    bbox: Bounds | None = None,
+    measure: Measure = SUM,
+    min_known_days: int = LEAST_DAYS,
+    observed_to: date | None = None,
+    like: xr.DataArray | None = None,
+) -> RainWindow:
+    """Make one number a cell of the seven days that end with `day`.
 
-    A cell that is NaN in any of the days is NaN in the total: what fell there is unknown.
+    Days on another grid than the window's are brought onto it, keeping the amount of water. A cell is NaN in the total
+    when fewer than `min_known_days` of its days are known; with one of its days unknown it is a lower bound.
 
     Args:
         days: the best of each day; other days than the seven are passed over.
-        like: any archived day: it gives the grid where none of the seven is there, and nothing else.
+        order: products, best first: the window lies on the grid of the best one that is there.
+        bbox: west, south, east, north, degrees: what the window is cut to, and `MARGIN_CELLS` around it.
+        observed_to: last observed day; what is later is forecast. None: all is observed.
+        like: a field whose grid the window takes. Where none of the seven days is there, that is all there is of it.
 
     Raises:
         IncompleteWindow: none of the seven is there, and not even the grid is known.
-        GridMismatch: two of them lie on different grids.
+        GridMismatch: the rain does not cover the box.
     """
     wanted = window_days(day)
     there = tuple(days[each] for each in wanted if each in days)
     missing = tuple(each for each in wanted if each not in days)
-    if not there and like is not None:
-        unknown = like.precipitation.transpose("lat", "lon") * np.nan
-        return RainWindow(day, unknown.rename("rain_7_days"), (), missing, Grade.E)
-    if not there:
-        raise IncompleteWindow(
-            f"none of the days {wanted[0]} to {day} is archived; fetch them first (lswarn rain fetch)"
-        )
-    for other in there[1:]:
-        require_same_grid(there[0].precipitation, other.precipitation, f"the rain of {there[0].day} and of {other.day}")
-    fields = np.stack([each.precipitation.transpose("lat", "lon").values for each in there])
-    total = fields.sum(axis=0, dtype=np.float64) if len(there) >= LEAST_DAYS else np.full(fields.shape[1:], np.nan)
-    attrs = {"units": "mm", "long_name": f"rain of the seven days to {day}"}
-    field = there[0].precipitation.transpose("lat", "lon").copy(data=total.astype(np.float32)).assign_attrs(attrs)
-    return RainWindow(day, field.rename("rain_7_days"), there, missing, _grade(there))
+    if like is None:
+        if not there:
+            raise IncompleteWindow(
+                f"none of the days {wanted[0]} to {day} is archived; fetch them first (lswarn rain fetch)"
+            )
+        best = min(there, key=lambda each: order.index(each.product) if each.product in order else len(order))
+        like = best.precipitation
+    like = _cut(like.transpose("lat", "lon"), bbox)
+    fields = {each.day: regrid(each.precipitation, like).values for each in there}
+
+    known = np.zeros(like.shape, np.uint8)
+    total = np.zeros(like.shape)
+    for back, each in enumerate(reversed(wanted)):
+        if each in fields:
+            known += ~np.isnan(fields[each])
+            total += measure.weights[back] * np.nan_to_num(fields[each].astype(float))
+    total[known < min_known_days] = np.nan
+
+    def field(values: np.ndarray, name: str, units: str, long_name: str) -> xr.DataArray:
+        axes = {axis: like[axis].values for axis in ("lat", "lon")}
+        return xr.DataArray(values, axes, ("lat", "lon"), name, {"units": units, "long_name": long_name})
+
+    lead_days = 0 if observed_to is None else sum(each > observed_to for each in wanted)
+    grade = Grade.E if lead_days else _worst(there)
+    if missing:
+        grade = max(grade, Grade.D) if len(there) >= min_known_days else Grade.E
+    return RainWindow(
+        day,
+        measure,
+        field(total.astype(np.float32), "total", "mm", f"{measure.title} to {day}"),
+        field(known, "known_days", "1", "days known"),
+        there,
+        missing,
+        grade,
+        lead_days,
+    )
 
 
 def require_same_grid(one: xr.DataArray, other: xr.DataArray, what: str) -> None:
@@ -127,10 +163,7 @@ def require_same_grid(one: xr.DataArray, other: xr.DataArray, what: str) -> None
         GridMismatch: they are not.
     """
     if not all(np.array_equal(one[axis], other[axis]) for axis in ("lat", "lon")):
-        raise GridMismatch(
-            f"{what} lie on different grids: {_extent(one)} and {_extent(other)}; "
-            "did the region's bbox change? Fetch the older days again"
-        )
+        raise GridMismatch(f"{what} lie on different grids: {_extent(one)} and {_extent(other)}")
 
 
 def _extent(field: xr.DataArray) -> str:
@@ -138,9 +171,21 @@ def _extent(field: xr.DataArray) -> str:
     return f"{len(lat)} x {len(lon)} cells from {lon[0]:g}, {lat[0]:g} to {lon[-1]:g}, {lat[-1]:g}"
 
 
-def _grade(there: tuple[RainDay, ...]) -> Grade:
-    if len(there) < LEAST_DAYS:
-        return Grade.E
-    if len(there) < WINDOW_DAYS:
-        return Grade.D
-    return Grade.A if all(find_product(each.product).late for each in there) else Grade.B
+def _cut(field: xr.DataArray, bbox: Bounds | None) -> xr.DataArray:
+    """The cells that a box touches, and a margin around them as far as there is any."""
+    if bbox is None:
+        return field
+    west, south, east, north = bbox
+    for axis, low, high in (("lat", south, north), ("lon", west, east)):
+        centres = field[axis].values
+        step = (centres[-1] - centres[0]) / (len(centres) - 1)
+        reach = (MARGIN_CELLS + 0.5) * step
+        if centres[0] - step / 2 > low + 1e-6 or centres[-1] + step / 2 < high - 1e-6:
+            raise GridMismatch(f"rain of {_extent(field)} does not cover {bbox}; fetch its days again")
+        near = (centres > low - reach + 1e-6) & (centres < high + reach - 1e-6)
+        field = field.isel({axis: near})
+    return field
+
+
+def _worst(days: Sequence[RainDay]) -> Grade:
+    return max((grade_of(each.product) for each in days), default=Grade.E)

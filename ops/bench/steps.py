@@ -13,13 +13,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from lswarn import day as line
+from lswarn.cascade import critical_of
 from lswarn.db import assets, inputs
 from lswarn.db.engine import open_database, transaction
 from lswarn.factors.stack import open_stack
 from lswarn.hazard.assess import assess
 from lswarn.model.checkpoint import load_checkpoint
 from lswarn.model.predict import Predictor
-from lswarn.rain.thresholds import critical_rainfall
 from lswarn.region import load_region
 from lswarn.settings import load_settings
 
@@ -43,7 +43,7 @@ def main(path: Path, day: date) -> None:
         with transaction(open_database(settings)) as conn:
             champion, areas = inputs.find_champion(conn, region), assets.find_warning_areas(conn, region)
         predictor = Predictor(load_checkpoint(champion.path), settings.device)
-        critical = critical_rainfall(region.rain.threshold, window.total)
+        critical = critical_of(region, window)
     with open_stack(region, folder / "factors") as factors, tempfile.TemporaryDirectory() as scratch:
         cells = factors.grid.height * factors.grid.width
         with timed(f"assess {cells / 1e6:.2f} M cells"):

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from lswarn.alerts.message import AlertMessage, Briefing, Outgoing, RainInput, compose
+from lswarn.alerts.briefing import Briefing, RainInput
+from lswarn.alerts.message import AlertMessage, Outgoing, compose
 from lswarn.alerts.policy import AlertChange, Hit, Kind, Level
 
 DAY = date(2026, 10, 5)
@@ -18,7 +19,7 @@ HITS = (
 
 @pytest.fixture
 def change() -> AlertChange:
-    return AlertChange("north", Kind.OPEN, Level.NONE, Level.RED, HITS, frozenset(hit.key for hit in HITS))
+    return AlertChange("north", DAY, Kind.OPEN, Level.NONE, Level.RED, HITS, frozenset(hit.key for hit in HITS))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def briefing() -> Briefing:
         issued_at=datetime(2026, 10, 6, 15, 30, tzinfo=UTC),
         grade="B",
         rain=tuple(
-            RainInput(DAY - timedelta(back), "IMERG-Late" if back else "IMERG-Early", "V07B")
+            RainInput(DAY - timedelta(back), "IMERG-Late" if back else "IMERG-Early", "V07B", "A" if back else "B")
             for back in range(6, -1, -1)
         ),
         missing=(),
@@ -42,6 +43,20 @@ def briefing() -> Briefing:
         r7_max_mm=212.4,
         critical_mm=180.0,
         critical_source="made thresholds",
+    )
+
+
+@pytest.fixture
+def outlook(briefing: Briefing) -> Briefing:
+    """Of two days ahead."""
+    ahead = [RainInput(DAY + timedelta(lead), "CHIRPS-GEFS", "2026-10-05T00Z", "E", forecast=True) for lead in (1, 2)]
+    return replace(
+        briefing,
+        valid_day=DAY + timedelta(2),
+        lead_days=2,
+        grade="E",
+        rain=(*briefing.rain[2:], *ahead),
+        forecast_mm=95.2,
     )
 
 

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lswarn.alerts.briefing import Briefing, RainInput, Standing
 from lswarn.alerts.message import (
     DATA_MISSING_COLOUR,
     LEVEL_COLOURS,
     AlertMessage,
-    Briefing,
-    Standing,
     compose,
     compose_data_missing,
     one_line,
@@ -66,7 +65,7 @@ def rows(text: str) -> list[str]:
 
 
 def lower_bound(briefing: Briefing) -> Briefing:
-    return replace(briefing, grade="D", rain=briefing.rain[1:], missing=(briefing.rain[0].day,))
+    return replace(briefing, grade="D", lower_bound=True, rain=briefing.rain[1:], missing=(briefing.rain[0].day,))
 
 
 @pytest.mark.parametrize(("kind", "before", "after", "headline"), KINDS)
@@ -76,7 +75,9 @@ class TestEveryKind:
         self, kind: Kind, before: Level, after: Level, headline: str, change: AlertChange, briefing: Briefing
     ) -> AlertMessage:
         hits = () if after is Level.NONE else change.hits
-        return compose(AlertChange("north", kind, before, after, hits, frozenset()), replace(briefing, made="It is."))
+        return compose(
+            AlertChange("north", DAY, kind, before, after, hits, frozenset()), replace(briefing, made="It is.")
+        )
 
     def test_says_which(self, message: AlertMessage, kind: Kind, after: Level, headline: str) -> None:
         assert message.subject == f"[made-up data] {headline}: North Cumberland, 5 October 2026"
@@ -131,7 +132,7 @@ class TestCompose:
     def test_why(self, change: AlertChange, briefing: Briefing) -> None:
         said = unwrapped(compose(change, briefing).text)
         assert "Up to 212 mm of rain fell in the area in the seven days to 5 October 2026 (UTC)." in said
-        assert "is 180 mm (made thresholds): 118 % of it has fallen." in said
+        assert "The critical seven-day rain at that place is 180 mm (made thresholds): 118 % of it has fallen." in said
 
     def test_unknown_rain_is_unknown(self, change: AlertChange, briefing: Briefing) -> None:
         message = compose(change, replace(briefing, r7_max_mm=float("nan"), critical_mm=None))
@@ -243,7 +244,8 @@ class TestDataMissing:
     @pytest.fixture
     def missing(self, briefing: Briefing) -> Briefing:
         days = tuple(r.day for r in briefing.rain[3:])
-        return replace(briefing, grade="E", rain=briefing.rain[:3], missing=days, area_name="", opened_on=None)
+        there = {"rain": briefing.rain[:3], "missing": days, "model_id": ""}
+        return replace(briefing, grade="E", area_name="", opened_on=None, **there)
 
     def test_is_of_its_own_kind(self, missing: Briefing) -> None:
         message = compose_data_missing(missing)
@@ -274,7 +276,143 @@ class TestDataMissing:
 
     def test_one_day_missing_may_still_raise(self, briefing: Briefing) -> None:
         said = unwrapped(compose_data_missing(lower_bound(briefing)).text)
-        assert "Warnings can still be raised for Jacksboro demo, but none is lowered or ended" in said
+        assert (
+            "1 of the seven days of rain is missing. Warnings can still be raised for Jacksboro demo, but none" in said
+        )
+
+    def test_modelled_rain_is_not_called_missing(self, briefing: Briefing) -> None:
+        modelled = RainInput(DAY, "ERA5-Land", "v1", "E")
+        message = compose_data_missing(replace(briefing, grade="E", rain=(*briefing.rain[:-1], modelled)))
+        said = unwrapped(message.text)
+        assert message.subject.startswith("Rain not observed: no all-clear")
+        assert "Some of the seven days of rain were not observed but modelled (ERA5-Land)." in said
+        assert "what looks low may be high" in said
+        assert "5 October 2026: ERA5-Land v1, modelled" in said
+        assert "1 of 7 days not observed" in Page(message.html).text
+
+    def test_holes_everywhere_leave_nothing_known(self, briefing: Briefing) -> None:
+        said = unwrapped(compose_data_missing(replace(briefing, model_id="")).text)
+        assert "the rain of the seven days has gaps everywhere. Everything is unknown" in said
+
+    def test_gaps_are_named_by_area(self, briefing: Briefing) -> None:
+        said = unwrapped(compose_data_missing(replace(briefing, gaps=("South",))).text)
+        assert "Rain is missing over parts of Jacksboro demo" in said
+        assert "South: rain missing over part of it" in said
+
+
+class TestOutlook:
+    def test_says_at_once_that_it_is_one(self, change: AlertChange, outlook: Briefing) -> None:
+        message = compose(change, outlook)
+        assert message.subject == "RED landslide outlook: North Cumberland, for 7 October 2026"
+        assert message.text.splitlines()[:2] == ["RED LANDSLIDE OUTLOOK", "North Cumberland, for 7 October 2026"]
+        said = unwrapped(message.text)
+        assert "Outlook from forecast rain that may not fall. Draft by an automatic system" in said
+        assert (
+            "If the rain falls as in the CHIRPS-GEFS forecast of 5 October 2026, 00 UTC, zones of very high landslide "
+            "susceptibility in North Cumberland will meet 2 settlements"
+        ) in said
+        assert "That is 2 days ahead of the last observed rain. Forecast rain may not fall" in said
+        assert "In force since 5 October 2026." in said
+        assert " now " not in said
+        assert " fell " not in said
+        assert "has fallen" not in said
+
+    def test_why_and_how_sure(self, change: AlertChange, outlook: Briefing) -> None:
+        message = compose(change, outlook)
+        said = unwrapped(message.text)
+        assert (
+            "Up to 212 mm of rain in the area in the seven days to 7 October 2026 (UTC): of these, 95 mm are forec"
+            in said
+        )
+        assert "118 % of it would be reached." in said
+        assert "Rain of grade E: 2 of the seven days are forecast, not observed." in said
+        assert "- CHIRPS-GEFS forecast of 5 October 2026, 00 UTC: 2 days" in rows(message.text)
+        assert "The observed rain ends 16 hours before this message." in said
+        assert "212 mm of rain in 7 days, 95 mm of it forecast" in Page(message.html).text
+
+    def test_what_withdraws_it(self, change: AlertChange, outlook: Briefing) -> None:
+        said = unwrapped(compose(change, outlook).text)
+        assert "An outlook that calls for less withdraws nothing." in said
+        assert "after 2 days with complete observed rain on which less is called for" in said
+
+    @pytest.mark.parametrize(
+        ("kind", "before", "headline"),
+        [(Kind.RAISE, Level.ORANGE, "Landslide outlook raised to RED"), (Kind.UPDATE, Level.RED, "more places")],
+    )
+    def test_of_an_alert_in_force(
+        self, change: AlertChange, outlook: Briefing, kind: Kind, before: Level, headline: str
+    ) -> None:
+        message = compose(replace(change, kind=kind, before=before), outlook)
+        assert headline in message.subject
+        assert "outlook" in message.subject
+
+    def test_a_program_is_told_too(self, change: AlertChange, outlook: Briefing) -> None:
+        message = compose(change, outlook)
+        data = message.payload["data"]
+        assert message.payload["type"] == "landslide_outlook.open"
+        assert (message.lead_days, message.valid_day) == (2, DAY + timedelta(2))
+        assert (data["lead_days"], data["valid_day"], data["rain"]["complete"]) == (2, "2026-10-07", False)
+        assert (data["rain"]["measure"], data["rain"]["forecast_mm"]) == ("sum", 95.2)
+        assert [day["forecast"] for day in data["rain"]["days"]] == [False] * 5 + [True] * 2
+        assert compose(change, replace(outlook, lead_days=0)).payload["data"]["lead_days"] == 0
+
+    def test_a_step_down_held_by_one_says_so(self, change: AlertChange, briefing: Briefing) -> None:
+        lowered = replace(change, kind=Kind.LOWER, before=Level.RED, after=Level.ORANGE, hits=())
+        words = "It goes no lower yet because an outlook for the days ahead calls for it."
+        assert words in unwrapped(compose(replace(lowered, held=True), briefing).text)
+        assert words not in unwrapped(compose(lowered, briefing).text)
+
+
+class TestRain:
+    @pytest.mark.parametrize(
+        ("version", "issued"),
+        [
+            ("2026-10-05T00Z", "5 October 2026, 00 UTC"),
+            ("2026-10-05T12Z mapped 1f2e3d4c", "5 October 2026, 12 UTC mapped 1f2e3d4c"),
+            ("tomorrow", "tomorrow"),
+        ],
+    )
+    def test_the_issue_of_a_forecast(self, version: str, issued: str) -> None:
+        assert RainInput(DAY, "GFS", version, "E", forecast=True).label == f"GFS forecast of {issued}"
+
+    def test_a_stand_in_is_named(self, change: AlertChange, briefing: Briefing) -> None:
+        stand_in = RainInput(DAY, "CPC-Unified", "v1", "C")
+        said = unwrapped(compose(change, replace(briefing, grade="C", rain=(*briefing.rain[:-1], stand_in))).text)
+        assert "Rain of grade C: all seven days are there, some from a stand-in product: CPC-Unified." in said
+
+    def test_modelled_rain_is_named(self, change: AlertChange, briefing: Briefing) -> None:
+        modelled = RainInput(DAY, "ERA5-Land", "v1", "E")
+        said = unwrapped(compose(change, replace(briefing, grade="E", rain=(*briefing.rain[:-1], modelled))).text)
+        assert "some of the rain is modelled, not observed. It may raise a warning and never ends one." in said
+        assert "Some of that is modelled, not measured." in said
+        assert "- ERA5-Land v1, modelled: 1 day" in said
+
+    def test_a_hole_in_the_area_makes_a_lower_bound(self, change: AlertChange, briefing: Briefing) -> None:
+        message = compose(change, replace(briefing, lower_bound=True))
+        said = unwrapped(message.text)
+        assert "At least 212 mm of rain fell in the area" in said
+        assert "Rain is missing over part of the area on some days, so the total there is a lower bound." in said
+        assert "≥ 212 mm" in Page(message.html).text
+
+    @pytest.mark.parametrize(
+        ("measure", "title"),
+        [("ari", "antecedent rainfall index of 7 days"), ("effective-0.84", "effective rain of 7 days")],
+    )
+    @pytest.mark.parametrize("ahead", [False, True])
+    def test_another_measure_is_no_sum(
+        self, change: AlertChange, briefing: Briefing, outlook: Briefing, measure: str, title: str, ahead: bool
+    ) -> None:
+        message = compose(
+            change, replace(outlook if ahead else briefing, measure=measure, measure_title=title, r7_max_mm=61.0)
+        )
+        said = unwrapped(message.text)
+        assert f"The {title} to" in said
+        assert "is up to 61 mm in the area" in said
+        assert "so it is not the amount that fell" in said
+        assert ("95 mm of it from forecast rain" in said) == ahead
+        assert "mm of rain fell" not in said
+        assert "seven-day rain" not in said
+        assert f"61 mm of {title}" in Page(message.html).text
 
 
 class TestBriefing:
@@ -285,6 +423,11 @@ class TestBriefing:
     @pytest.mark.parametrize(("grade", "complete"), [("A", 1), ("B", 1), ("C", 1), ("D", 0), ("E", 0)])
     def test_complete(self, briefing: Briefing, grade: str, complete: int) -> None:
         assert replace(briefing, grade=grade).complete is bool(complete)
+        assert not replace(briefing, grade=grade, lead_days=1).complete
+
+    def test_age_of_an_outlook_is_that_of_its_observed_rain(self, briefing: Briefing, outlook: Briefing) -> None:
+        assert outlook.rain_age_h == briefing.rain_age_h
+        assert outlook.observed_to == DAY
 
 
 class TestOneLine:
@@ -314,12 +457,18 @@ names = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names, names, names)
-def test_a_name_is_only_ever_a_name(change: AlertChange, briefing: Briefing, road: str, town: str, area: str) -> None:
+def test_a_name_is_only_ever_a_name(
+    change: AlertChange, briefing: Briefing, outlook: Briefing, road: str, town: str, area: str
+) -> None:
     """Nothing in a name becomes a header, a tag or a line of its own."""
     hits = (Hit("road", road, road, town, 50.0, 0, 0.5), Hit("settlement", town, town, "", 0.0, 3, 0.5))
-    hostile = replace(briefing, area_name=area, title=area, made=town, critical_source=road, model_id=area)
+    strange = {"area_name": area, "title": area, "made": town, "critical_source": road, "model_id": area}
+    hostile = replace(briefing, **strange)
+    named = tuple(replace(each, product=road, version=town) for each in outlook.rain)
+    ahead = replace(outlook, rain=named, measure="other", measure_title=town, **strange)
     clean = compose(replace(change, hits=(replace(hits[0], name="R", ref="r"), replace(hits[1], name="T"))), hostile)
-    for message in (compose(replace(change, hits=hits), hostile), compose_data_missing(hostile)):
+    changed = replace(change, hits=hits)
+    for message in (compose(changed, hostile), compose(changed, ahead), compose_data_missing(hostile)):
         assert len(message.subject.splitlines()) == 1
         assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in message.subject)
         page = Page(message.html)

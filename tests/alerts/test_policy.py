@@ -1,11 +1,22 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lswarn.alerts.policy import AlertState, Decision, Hit, Kind, Level, decide, level_of
-from lswarn.region import Alerts
+from lswarn.alerts.policy import (
+    AlertState,
+    Decision,
+    Hit,
+    Kind,
+    Level,
+    decide,
+    decide_outlooks,
+    expected_levels,
+    level_of,
+)
+from lswarn.sections import Alerts
 
 DAY = date(2026, 10, 1)
 EVERYWHERE = ("a", "b", "c")
@@ -73,6 +84,7 @@ class TestDecide:
     def test_change_says_what_was_and_is(self) -> None:
         change = play([([ROAD], True), ([ROAD, TOWN], True)])[1].changes[0]
         assert (change.area_id, change.before, change.after) == ("a", Level.ORANGE, Level.RED)
+        assert change.valid_day == DAY + timedelta(1)
         assert change.hits == (ROAD, TOWN)
         assert change.new == {"settlement:t"}
 
@@ -192,3 +204,174 @@ class TestLaws:
             decision = decide(DAY + timedelta(number), state, {"a": hits, "b": other}, {"a"} if complete else (), rules)
             state = decision.after
             assert tuple(c for c in decision.changes if c.area_id == "a") == alone[number].changes
+
+
+NEXT, LATER = DAY + timedelta(1), DAY + timedelta(2)
+RED = {"a": AlertState("a", Level.RED, DAY, ((DAY, Level.NONE),), frozenset({TOWN.key}))}
+
+
+class TestExpected:
+    def test_the_highest_of_the_days_ahead(self) -> None:
+        outlooks = {NEXT: {"a": [ROAD], "b": []}, LATER: {"a": [TOWN], "c": [ROAD]}}
+        assert expected_levels(outlooks, RULES) == {"a": Level.RED, "b": Level.NONE, "c": Level.ORANGE}
+        assert expected_levels({}, RULES) == {}
+
+    @pytest.mark.parametrize(
+        ("expected", "level", "kind", "held"),
+        [
+            (Level.RED, Level.RED, None, False),
+            (Level.ORANGE, Level.ORANGE, Kind.LOWER, True),
+            (Level.NONE, Level.NONE, Kind.CLEAR, False),
+        ],
+    )
+    def test_a_step_down_stops_where_outlooks_hold_it(self, expected, level, kind, held) -> None:
+        decision = decide(NEXT, RED, {}, EVERYWHERE, RULES, {"a": expected})
+        assert [(change.kind, change.held) for change in decision.changes] == ([(kind, held)] if kind else [])
+        assert (decision.after["a"].level if decision.after else Level.NONE) is level
+
+    def test_it_raises_nothing_by_itself(self) -> None:
+        assert decide(DAY, {}, {}, EVERYWHERE, RULES, {"a": Level.RED}) == Decision((), {})
+        orange = {"a": replace(RED["a"], level=Level.ORANGE, below=())}
+        assert decide(NEXT, orange, {}, EVERYWHERE, RULES, {"a": Level.RED}).after["a"].level is Level.ORANGE
+
+    def test_days_below_add_up_while_outlooks_hold_the_step_back(self) -> None:
+        state = RED
+        for number in range(1, 6):
+            state = decide(DAY + timedelta(number), state, {}, EVERYWHERE, RULES, {"a": Level.RED}).after
+        assert decide(DAY + timedelta(6), state, {}, EVERYWHERE, RULES).changes[0].kind is Kind.CLEAR
+
+
+class TestOutlooks:
+    def test_it_opens_on_the_day_it_was_made_and_speaks_of_the_day_ahead(self) -> None:
+        decision = decide_outlooks(DAY, {}, {NEXT: {}, LATER: {"a": [ROAD]}}, RULES)
+        [change] = decision.changes
+        assert (change.kind, change.valid_day, change.hits, change.new) == (Kind.OPEN, LATER, (ROAD,), {ROAD.key})
+        assert decision.after["a"] == AlertState("a", Level.ORANGE, DAY, (), frozenset({ROAD.key}), outlook_only=True)
+
+    def test_when_what_was_forecast_has_come_people_are_told_once(self) -> None:
+        state = decide_outlooks(DAY, {}, {NEXT: {"a": [ROAD]}}, RULES).after
+        come = decide(NEXT, state, {"a": [ROAD]}, EVERYWHERE, RULES)
+        assert [(c.kind, c.confirmed, c.new) for c in come.changes] == [(Kind.UPDATE, True, frozenset())]
+        assert decide(NEXT, come.after, {"a": [ROAD]}, EVERYWHERE, RULES).changes == ()
+        assert decide_outlooks(NEXT, come.after, {LATER: {"a": [ROAD]}}, RULES).changes == ()
+
+    def test_less_than_was_forecast_is_no_confirmation(self) -> None:
+        state = decide_outlooks(DAY, {}, {NEXT: {"a": [TOWN]}}, RULES).after
+        assert decide(NEXT, state, {"a": [ROAD]}, EVERYWHERE, RULES).changes[0].confirmed is False
+
+    def test_an_area_takes_the_worst_day_and_of_equals_the_earliest(self) -> None:
+        outlooks = {LATER: {"a": [TOWN], "b": [ROAD]}, NEXT: {"a": [ROAD], "b": [OTHER_ROAD]}}
+        changes = decide_outlooks(DAY, {}, outlooks, RULES).changes
+        assert [(c.area_id, c.valid_day, c.hits) for c in changes] == [
+            ("a", LATER, (TOWN,)),
+            ("b", NEXT, (OTHER_ROAD,)),
+        ]
+
+    def test_it_raises_and_updates_but_never_lowers(self) -> None:
+        orange = {"a": replace(RED["a"], level=Level.ORANGE)}
+        assert decide_outlooks(DAY, orange, {NEXT: {"a": [TOWN]}}, RULES).changes[0].kind is Kind.RAISE
+        update = decide_outlooks(DAY, RED, {NEXT: {"a": [ROAD]}}, RULES)
+        assert (update.changes[0].kind, update.changes[0].new) == (Kind.UPDATE, {ROAD.key})
+        assert update.after["a"].level is Level.RED
+        assert decide_outlooks(DAY, RED, {NEXT: {}}, RULES) == Decision((), RED)
+
+    def test_a_rain_that_never_comes_is_taken_back_by_observed_days(self) -> None:
+        outlooks = {DAY + timedelta(2): {"a": [TOWN]}}
+        state = decide_outlooks(DAY, {}, outlooks, RULES).after
+        said = []
+        for number in (1, 2):
+            day = DAY + timedelta(number)
+            ahead = {valid: hits for valid, hits in outlooks.items() if valid > day}
+            decision = decide(day, state, {}, EVERYWHERE, RULES, expected_levels(ahead, RULES))
+            state = decision.after
+            said.append([change.kind for change in decision.changes])
+        assert said == [[], [Kind.CLEAR]]
+
+
+Step = tuple[list[Hit], bool, dict[int, list[Hit]]]
+ahead_lists = st.dictionaries(st.integers(1, 3), hit_lists, max_size=3)
+seasons = st.lists(st.tuples(hit_lists, st.booleans(), ahead_lists), max_size=12)
+
+
+def live(steps: list[Step], rules: Alerts) -> list[tuple[dict[str, AlertState], Decision, Decision, Level]]:
+    """One area's days: what stood before, the observed decision, that of the outlooks, and what those call for."""
+    lived = []
+    state: dict[str, AlertState] = {}
+    for number, (hits, complete, ahead) in enumerate(steps):
+        day = DAY + timedelta(number)
+        outlooks = {day + timedelta(lead): {"a": found} for lead, found in ahead.items()}
+        expected = expected_levels(outlooks, rules)
+        observed = decide(day, state, {"a": hits}, {"a"} if complete else (), rules, expected)
+        forecast = decide_outlooks(day, observed.after, outlooks, rules)
+        lived.append((state, observed, forecast, expected.get("a", Level.NONE)))
+        state = forecast.after
+    return lived
+
+
+def level_in(state: dict[str, AlertState]) -> Level:
+    return state["a"].level if state else Level.NONE
+
+
+class TestOutlookLaws:
+    @given(seasons, rulebooks)
+    def test_no_escalation_is_lost(self, steps: list[Step], rules: Alerts) -> None:
+        for (hits, _, _), (_, _, forecast, expected) in zip(steps, live(steps, rules), strict=True):
+            assert level_in(forecast.after) >= max(level_of(hits, rules), expected)
+
+    @given(seasons, rulebooks)
+    def test_an_outlook_only_ever_adds(self, steps: list[Step], rules: Alerts) -> None:
+        for _, observed, forecast, _ in live(steps, rules):
+            assert {change.kind for change in forecast.changes} <= {Kind.OPEN, Kind.RAISE, Kind.UPDATE}
+            assert level_in(forecast.after) >= level_in(observed.after)
+            for area_id, state in observed.after.items():
+                assert forecast.after[area_id].below == state.below
+                assert forecast.after[area_id].told >= state.told
+
+    @given(seasons, rulebooks)
+    def test_no_flapping_between_what_is_and_what_is_forecast(self, steps: list[Step], rules: Alerts) -> None:
+        for _, observed, forecast, _ in live(steps, rules):
+            down = any(change.after < change.before for change in observed.changes)
+            up = any(change.after > change.before for change in forecast.changes)
+            assert not (down and up)
+
+    @given(seasons, rulebooks)
+    def test_down_only_after_enough_complete_days_below(self, steps: list[Step], rules: Alerts) -> None:
+        quiet = 0
+        for (hits, complete, _), (before, observed, _, expected) in zip(steps, live(steps, rules), strict=True):
+            quiet = 0 if level_of(hits, rules) >= level_in(before) else quiet + complete
+            if level_in(observed.after) < level_in(before):
+                assert complete
+                assert quiet >= rules.clear_after_days
+                assert level_in(observed.after) >= expected
+
+    @given(seasons, rulebooks)
+    def test_every_alert_ends_once_no_outlook_calls_for_it(self, steps: list[Step], rules: Alerts) -> None:
+        quiet: Step = ([], True, {})
+        lived = live(steps + [quiet] * rules.clear_after_days, rules)
+        assert lived[-1][2].after == {}
+        said = [change.kind for _, *decisions, _ in lived for decision in decisions for change in decision.changes]
+        assert said.count(Kind.OPEN) == said.count(Kind.CLEAR)
+
+    @given(seasons, rulebooks, st.integers(0, 3))
+    def test_days_below_count_also_while_outlooks_call(self, steps: list[Step], rules: Alerts, more: int) -> None:
+        held: Step = ([], True, {1: [UNCOUNTED]})
+        lived = live([*steps, *[held] * (rules.clear_after_days + more), ([], True, {})], rules)
+        assert level_in(lived[-2][2].after) is Level.RED
+        assert lived[-1][2].after == {}
+
+    @given(seasons, rulebooks)
+    def test_the_same_outlooks_again_say_nothing(self, steps: list[Step], rules: Alerts) -> None:
+        for number, ((_, _, ahead), (_, _, forecast, _)) in enumerate(zip(steps, live(steps, rules), strict=True)):
+            day = DAY + timedelta(number)
+            outlooks = {day + timedelta(lead): {"a": found} for lead, found in ahead.items()}
+            assert decide_outlooks(day, forecast.after, outlooks, rules) == Decision((), forecast.after)
+
+    @given(seasons, rulebooks)
+    def test_the_observed_day_again_after_its_outlooks_says_nothing(self, steps: list[Step], rules: Alerts) -> None:
+        """The day is run twice, and the outlooks stand between: nothing is taken back and said again."""
+        days = zip(steps, live(steps, rules), strict=True)
+        for number, ((hits, complete, _), (_, _, forecast, expected)) in enumerate(days):
+            day = DAY + timedelta(number)
+            again = decide(day, forecast.after, {"a": hits}, {"a"} if complete else (), rules, {"a": expected})
+            assert again.changes == ()
+            assert level_in(again.after) == level_in(forecast.after)

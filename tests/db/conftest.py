@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,7 +17,7 @@ from lswarn.alerts.message import AlertMessage
 from lswarn.alerts.policy import AlertChange, AlertState, Kind, Level
 from lswarn.db import assets, inputs, outbox, store
 from lswarn.hazard.assess import Assessment
-from lswarn.rain.window import Grade
+from lswarn.rain.grade import Grade
 from lswarn.region import Region
 
 DAY = date(2015, 10, 2)
@@ -62,7 +62,14 @@ class World:
         )
 
     def assessment(
-        self, *, day: date = DAY, key: str = "k1", grade: Grade = Grade.A, zones: tuple[str, ...] = tuple(ZONES)
+        self,
+        *,
+        day: date = DAY,
+        lead_days: int = 0,
+        key: str = "k1",
+        grade: Grade = Grade.A,
+        model_id: str = "net",
+        zones: tuple[str, ...] = tuple(ZONES),
     ) -> Assessment:
         chosen = [ZONES[name] for name in zones]
         shapes = [shape for _, shape in chosen]
@@ -70,9 +77,12 @@ class World:
         return Assessment(
             region=self.region.name,
             day=day,
+            lead_days=lead_days,
             key=key,
             grade=grade,
-            model_id="" if grade is Grade.E else "net",
+            measure="sum",
+            measure_title="rain in 7 days",
+            model_id=model_id,
             rain=({"day": day.isoformat(), "product": "IMERG-Late", "version": "V07B", "sha256": "ab", "uri": "x"},),
             missing=(),
             classes=Path("classes.tif"),
@@ -95,15 +105,21 @@ class World:
             ),
         )
 
-    def publish(self, conn: Connection, **which: object) -> store.Published:
-        return store.publish(conn, self.region, self.assessment(**which), software="0.1", published_at=NOW)
+    def publish(self, conn: Connection, kind: store.Kind = "observed", **which: object) -> store.Published:
+        found = self.assessment(**which)
+        return store.publish(conn, self.region, found, software="0.1", published_at=NOW, kind=kind)
+
+    def ahead(self, conn: Connection, lead_days: int = 1, **which: object) -> store.Published:
+        """Publish an outlook made on the first day."""
+        day = DAY + timedelta(days=lead_days)
+        return self.publish(conn, "outlook", day=day, lead_days=lead_days, grade=Grade.E, **which)
 
     def alarm(self, conn: Connection, run_id: int, kind: Kind = Kind.OPEN, level: Level = Level.RED) -> AlertState:
         """Keep an open alert in the west."""
         state = AlertState("west", level, DAY, told=frozenset({"road:r1"}))
         before = outbox.find_alerts(conn, self.region)
-        change = AlertChange("west", kind, Level.NONE, level, ())
-        outbox.record_alerts(conn, self.region, before, before | {"west": state}, [change], run_id, DAY)
+        change = AlertChange("west", DAY, kind, Level.NONE, level, ())
+        outbox.record_alerts(conn, self.region, before, before | {"west": state}, [change], {DAY: run_id}, DAY)
         return state
 
 

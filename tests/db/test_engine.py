@@ -2,6 +2,7 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import date, timedelta
 
 import pytest
 from alembic import command
@@ -12,7 +13,10 @@ from lswarn.db import server
 from lswarn.db.engine import alembic_config, connect, migrate, open_database, require_current, transaction
 from lswarn.db.engine import database_url as database_url_of
 from lswarn.errors import DatabaseDown, DatabaseError, NotMigrated
+from lswarn.rain.grade import Grade
 from lswarn.settings import Settings
+
+DAY = date(2015, 10, 2)
 
 
 def schema(engine):
@@ -190,6 +194,26 @@ class TestMigrations:
         with copied_engine.connect() as conn:
             command.upgrade(alembic_config(conn), "head")
         assert schema(copied_engine) == before
+
+    def test_one_step_down_keeps_the_days_on_record(self, world, copied_engine):
+        with transaction(copied_engine) as conn:
+            world.record(conn)
+            observed = world.publish(conn).run_id
+            world.publish(conn, day=DAY + timedelta(days=1), grade=Grade.E)
+            world.publish(conn, "hindcast")
+            world.alarm(conn, world.ahead(conn, 2).run_id)
+        with copied_engine.connect() as conn:
+            command.downgrade(alembic_config(conn), "0001")
+        with transaction(copied_engine) as conn:
+            found = conn.execute(text("SELECT status, superseded_at IS NULL FROM lswarn.run ORDER BY id")).all()
+            assert found == [("complete", True), ("unknown", True), ("complete", False), ("unknown", False)]
+            assert set(conn.execute(text("SELECT run_id FROM lswarn.susceptibility_zone")).scalars()) == {observed}
+        with copied_engine.connect() as conn:
+            command.upgrade(alembic_config(conn), "head")
+            command.check(alembic_config(conn))
+        with transaction(copied_engine) as conn:
+            kinds = conn.execute(text("SELECT DISTINCT kind, lead_days FROM lswarn.run")).all()
+            assert kinds == [("observed", 0)]
 
     def test_two_deployers_queue_up(self, empty_database_url):
         deploy = [sys.executable, "-c", "import sys; from lswarn.db.engine import migrate; migrate(sys.argv[1])"]

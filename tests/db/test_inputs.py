@@ -1,5 +1,5 @@
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from lswarn.db.inputs import find_champion, find_models, promote_model, record_model, record_rain_days
 from lswarn.errors import NoModel
+from lswarn.sections import Rain
 
 START = datetime(2015, 10, 3, 5, tzinfo=UTC)
 
@@ -26,6 +27,10 @@ class Granule:
     @property
     def sha256(self):
         return f"{self.product}{self.version}{self.hours}"
+
+    @property
+    def published_at(self):
+        return self.fetched_at - timedelta(minutes=30) if self.product != "Silent" else None
 
     @property
     def fetched_at(self):
@@ -74,6 +79,49 @@ class TestRain:
         assert found[0] == (date(2015, 10, 2), "IMERG-Late", "IMERG-Late", True)
         assert found[1] == (date(2015, 10, 1), None, None, False)
         assert found[2] == (date(2015, 9, 30), None, "IMERG-Late", True)
+
+
+GFS, NEWER_GFS = Granule("GFS", "2015-10-01T00Z", 0), Granule("GFS", "2015-10-02T00Z", 1)
+ECMWF, GAUGES = Granule("ECMWF", "2015-10-02T00Z", 0), Granule("Silent", "v1", 0)
+
+
+class TestForecasts:
+    @pytest.fixture
+    def region(self, recorded):
+        forecasts = [{"product": "GFS"}, {"product": "ECMWF"}]
+        rain = recorded.region.rain.model_dump() | {"forecasts": forecasts}
+        return recorded.region.model_copy(update={"rain": Rain.model_validate(rain)})
+
+    @pytest.mark.parametrize("order", list(itertools.permutations([EARLY, GFS, NEWER_GFS, ECMWF])))
+    def test_what_was_observed_beats_every_forecast(self, region, conn, order):
+        for granule in order:
+            record_rain_days(conn, region, [granule])
+        assert best(conn) == [EARLY.sha256]
+
+    def test_also_where_region_toml_no_longer_names_it(self, region, conn):
+        record_rain_days(conn, region, [GAUGES, NEWER_GFS])
+        assert best(conn) == [GAUGES.sha256]
+
+    @pytest.mark.parametrize("order", list(itertools.permutations([GFS, NEWER_GFS, ECMWF])))
+    def test_of_the_first_forecast_the_newest_issue_counts(self, region, conn, order):
+        for granule in order:
+            record_rain_days(conn, region, [granule])
+        assert best(conn) == [NEWER_GFS.sha256]
+
+    def test_when_it_was_published_is_kept(self, region, conn):
+        record_rain_days(conn, region, [EARLY, GAUGES, GFS])
+        kept = conn.execute(text("SELECT product, published_at, forecast FROM lswarn.rain_day ORDER BY product"))
+        assert kept.all() == [
+            ("GFS", GFS.published_at, True),
+            ("IMERG-Early", EARLY.published_at, False),
+            ("Silent", None, False),
+        ]
+
+    def test_a_forecast_of_a_day_gone_by_asks_for_no_rerun(self, recorded, region, conn):
+        record_rain_days(conn, region, [replace(GFS, day=date(2015, 9, 30))])
+        recorded.publish(conn)
+        query = "SELECT best_product, rerun_due FROM lswarn.rain_status WHERE day = '2015-09-30'"
+        assert conn.execute(text(query)).all() == [(None, False)]
 
 
 class TestModels:

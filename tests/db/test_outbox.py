@@ -10,6 +10,7 @@ from lswarn.db import assets, outbox
 from lswarn.db.engine import transaction
 from lswarn.db.status import find_status
 from lswarn.errors import DatabaseError, RegionError
+from lswarn.rain.grade import Grade
 
 DAY, NOW = date(2015, 10, 2), datetime(2015, 10, 3, 15, 30, tzinfo=UTC)
 
@@ -37,8 +38,8 @@ def queued(world, fresh_engine, make_message):
 class TestAlerts:
     def keep(self, world, conn, run_id, after, *said, day=DAY):
         before = outbox.find_alerts(conn, world.region)
-        changes = [AlertChange(area, Kind.UPDATE, Level.RED, Level.RED, ()) for area in said]
-        outbox.record_alerts(conn, world.region, before, after, changes, run_id, day)
+        changes = [AlertChange(area, day, Kind.UPDATE, Level.RED, Level.RED, ()) for area in said]
+        outbox.record_alerts(conn, world.region, before, after, changes, {day: run_id}, day)
 
     def test_what_is_kept_comes_back(self, published, conn):
         world, run_id = published
@@ -72,6 +73,25 @@ class TestAlerts:
         self.keep(world, conn, run_id, {"west": state}, "west", day=DAY + timedelta(days=2))
         assert scalar(conn, "SELECT changed_on FROM lswarn.alert") == DAY + timedelta(days=2)
 
+    def test_each_alert_hangs_on_the_outlook_that_was_spoken_of(self, published, conn):
+        """Of several days ahead, decided at once."""
+        world, observed = published
+        days = {lead: DAY + timedelta(days=lead) for lead in (1, 2)}
+        runs = {days[lead]: world.ahead(conn, lead).run_id for lead in days}
+        after = {area: AlertState(area, Level.RED, DAY) for area in ("west", "east")}
+        changes = [
+            AlertChange("west", days[2], Kind.OPEN, Level.NONE, Level.RED, ()),
+            AlertChange("east", days[1], Kind.OPEN, Level.NONE, Level.RED, ()),
+        ]
+        outbox.record_alerts(conn, world.region, {}, after, changes, runs, DAY)
+        query = """SELECT source_id, run_id, opened_on, changed_on FROM lswarn.alert
+                   JOIN lswarn.warning_area AS area ON area.id = area_id ORDER BY source_id"""
+        found = conn.execute(text(query)).all()
+        assert found == [("east", runs[days[1]], DAY, DAY), ("west", runs[days[2]], DAY, DAY)]
+        outbox.record_alerts(conn, world.region, after, after, [], {DAY: observed}, DAY + timedelta(days=1))
+        assert conn.execute(text(query)).all() == found
+        outbox.record_alerts(conn, world.region, after, after, [], {}, DAY)
+
     def test_an_alert_outlives_the_run_and_the_area(self, published, conn):
         world, run_id = published
         state = world.alarm(conn, run_id)
@@ -102,6 +122,17 @@ class TestQueue:
         world.alarm(conn, run_id)
         assert outbox.queue_messages(conn, world.region, [make_message()], NOW) == 1
         assert self.names(conn) == ["duty officer", "west office"]
+
+    def test_a_message_belongs_to_the_run_of_its_kind(self, published, conn, make_message):
+        world, observed = published
+        ahead = world.publish(conn, "outlook", lead_days=1, grade=Grade.E).run_id
+        hindcast = world.publish(conn, "hindcast").run_id
+        world.alarm(conn, observed)
+        said = [make_message(), make_message(kind=Kind.RAISE, lead_days=1)]
+        assert outbox.queue_messages(conn, world.region, said, NOW) == 2
+        runs = conn.execute(text("SELECT run_id FROM lswarn.alert_message ORDER BY id")).scalars().all()
+        assert runs == [observed, ahead]
+        assert hindcast not in runs
 
     def test_missing_rain_goes_to_everybody_once_a_day(self, published, conn, make_message):
         world, _ = published

@@ -4,12 +4,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from lswarn.alerts.policy import Hit
 from lswarn.db import assets, outbox, store
 from lswarn.db.engine import transaction
 from lswarn.errors import DatabaseError
-from lswarn.rain.window import Grade
+from lswarn.rain.grade import Grade
 
 DAY, NOW = date(2015, 10, 2), datetime(2015, 10, 3, 15, 30, tzinfo=UTC)
 FOUND = ("susceptibility_zone", "rainfall_exceedance", "class_area", "road_exposure", "settlement_exposure")
@@ -38,11 +39,39 @@ class TestPublish:
 
     @pytest.mark.parametrize(
         ("grade", "status"),
-        [("A", "complete"), ("B", "complete"), ("C", "complete"), ("D", "lower_bound"), ("E", "unknown")],
+        [("A", "complete"), ("B", "complete"), ("C", "complete"), ("D", "lower_bound"), ("E", "modelled")],
     )
     def test_the_status_follows_the_grade(self, recorded, conn, grade, status):
         recorded.publish(conn, grade=Grade(grade), zones=())
-        assert conn.execute(text("SELECT status FROM lswarn.run")).scalar() == status
+        recorded.publish(conn, day=DAY + timedelta(days=1), grade=Grade(grade), model_id="", zones=())
+        found = conn.execute(text("SELECT status FROM lswarn.run ORDER BY valid_day")).scalars().all()
+        assert found == [status, "unknown"]
+
+    def test_an_outlook_is_modelled_whatever_its_grade(self, recorded, conn):
+        recorded.publish(conn, "outlook", lead_days=1, grade=Grade.C)
+        assert conn.execute(text("SELECT status FROM lswarn.run")).scalar() == "modelled"
+
+    def test_the_kinds_of_a_day_stand_beside_each_other(self, recorded, conn):
+        published = [
+            recorded.publish(conn, "hindcast"),
+            recorded.publish(conn, "outlook", lead_days=2, grade=Grade.E),
+            recorded.publish(conn),
+        ]
+        assert [run.repeated for run in published] == [False] * 3
+        again = recorded.publish(conn, "outlook", lead_days=1, grade=Grade.E, key="k2", zones=("high",))
+        assert [(run.kind, run.lead_days, run.current) for run in store.find_runs(conn, recorded.region)] == [
+            ("outlook", 1, True),
+            ("observed", 0, True),
+            ("outlook", 2, False),
+            ("hindcast", 0, True),
+        ]
+        assert again.exposure.zones == 1
+        assert counts(conn)[0] == 11
+
+    @pytest.mark.parametrize(("kind", "lead_days"), [("observed", 1), ("hindcast", 1), ("outlook", 0)])
+    def test_forecast_rain_makes_an_outlook_and_nothing_else_does(self, recorded, conn, kind, lead_days):
+        with pytest.raises(IntegrityError, match="ck_run_lead"), conn.begin_nested():
+            recorded.publish(conn, kind, lead_days=lead_days)
 
     def test_twice_leaves_the_same_rows(self, recorded, conn):
         first = recorded.publish(conn)
@@ -171,8 +200,10 @@ class TestExposure:
 
     def test_history_tells_unknown_from_nothing(self, recorded, conn):
         recorded.publish(conn)
-        recorded.publish(conn, day=DAY + timedelta(days=1), grade=Grade.E, zones=())
+        recorded.publish(conn, day=DAY + timedelta(days=1), grade=Grade.E, model_id="", zones=())
         recorded.publish(conn, day=DAY + timedelta(days=2), grade=Grade.A, zones=())
+        recorded.ahead(conn, 3)
+        recorded.publish(conn, "hindcast")
         query = """SELECT valid_day - CAST('2015-10-02' AS date) AS day, roads, road_m, settlements, people,
                           settlements_uncounted
                    FROM lswarn.exposure_history WHERE area_id = 'east' AND class = 5 ORDER BY 1"""
@@ -227,6 +258,71 @@ class TestHits:
         assert first == second
 
 
+class TestOutlooks:
+    def test_hits_of_every_day_ahead(self, recorded, conn):
+        assert store.find_outlook_hits(conn, recorded.region, DAY) == {}
+        recorded.publish(conn)
+        recorded.ahead(conn, 1, zones=("high",))
+        run = recorded.ahead(conn, 2)
+        recorded.publish(conn, "hindcast", day=DAY + timedelta(days=3))
+        found = store.find_outlook_hits(conn, recorded.region, DAY)
+        assert found == {DAY + timedelta(days=1): {}, DAY + timedelta(days=2): store.find_hits(conn, run.run_id)}
+        assert found[DAY + timedelta(days=2)]["west"]
+        assert list(store.find_outlook_hits(conn, recorded.region, DAY + timedelta(days=1))) == [
+            DAY + timedelta(days=2)
+        ]
+
+    def test_a_newer_outlook_of_the_day_counts_alone(self, recorded, conn):
+        recorded.ahead(conn, 1)
+        recorded.ahead(conn, 1, key="k2", zones=())
+        assert store.find_outlook_hits(conn, recorded.region, DAY) == {DAY + timedelta(days=1): {}}
+
+    def test_the_newest_day_is_an_observed_one(self, recorded, conn):
+        recorded.ahead(conn, 3)
+        recorded.publish(conn, "hindcast", day=DAY + timedelta(days=9))
+        assert store.newest_day(conn, recorded.region) is None
+        recorded.publish(conn)
+        assert store.newest_day(conn, recorded.region) == DAY
+
+    def test_what_speaks_of_now_speaks_of_what_was_observed(self, recorded, conn):
+        recorded.publish(conn, zones=("high",))
+        recorded.ahead(conn, 1)
+        recorded.publish(conn, "hindcast", day=DAY + timedelta(days=1))
+        seen = {
+            "current_run": [(DAY,)],
+            "current_zone": [(DAY,)],
+            "exposed_road_now": [(DAY,)],
+            "exposed_settlement_now": [],
+            "exposure_history": [(DAY,)],
+            "rain_status": [(DAY,)],
+        }
+        for view, days in seen.items():
+            assert conn.execute(text(f"SELECT DISTINCT valid_day FROM lswarn.{view}")).all() == days
+
+    def test_the_views_of_the_days_ahead(self, recorded, conn):
+        recorded.publish(conn)
+        recorded.ahead(conn, 1, zones=("high",))
+        recorded.ahead(conn, 3, zones=("quarter of the town",))
+        day, rows_of = DAY + timedelta(days=1), lambda query: conn.execute(text(query)).all()
+        later = DAY + timedelta(days=3)
+        ahead = [(day, 1, "modelled"), (later, 3, "modelled")]
+        assert rows_of("SELECT valid_day, lead_days, status FROM lswarn.outlook_run ORDER BY 1") == ahead
+        zones = rows_of("SELECT valid_day, lead_days, class FROM lswarn.outlook_zone ORDER BY 1")
+        assert zones == [(day, 1, 4), (later, 3, 5)]
+        assert rows_of("SELECT lead_days, road_id, class FROM lswarn.outlook_exposed_road") == [(1, "r1", 4)]
+        towns = rows_of("SELECT lead_days, settlement_id, people, area_id FROM lswarn.outlook_exposed_settlement")
+        assert towns == [(3, "town", 500, "west")]
+
+    def test_a_day_that_has_been_observed_is_not_ahead(self, recorded, conn):
+        recorded.ahead(conn, 1)
+        recorded.ahead(conn, 2)
+        count = text("SELECT array_agg(lead_days ORDER BY lead_days) FROM lswarn.outlook_run")
+        assert conn.execute(count).scalar() == [1, 2]
+        recorded.publish(conn, day=DAY + timedelta(days=1), grade=Grade.E, model_id="", zones=())
+        assert conn.execute(count).scalar() == [2]
+        assert set(conn.execute(text("SELECT lead_days FROM lswarn.outlook_zone")).scalars()) == {2}
+
+
 class TestMapLayers:
     def test_what_is_drawn_of_an_area(self, recorded, conn):
         layers = store.find_map_layers(conn, recorded.publish(conn).run_id, "west")
@@ -261,6 +357,8 @@ class TestForgetDays:
     def test_a_made_region_starts_anew(self, recorded, conn, make_message):
         recorded.alarm(conn, recorded.publish(conn).run_id)
         outbox.queue_messages(conn, recorded.region, [make_message()], NOW)
+        recorded.ahead(conn, 1)
+        recorded.publish(conn, "hindcast")
         store.forget_days(conn, recorded.region)
         assert counts(conn) == [0] * 5
         left = ("run", "alert", "alert_message", "delivery", "rain_day")

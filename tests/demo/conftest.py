@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from lswarn.demo.places import Addresses
 from lswarn.demo.world import World, make_world
 
 COARSE_M = 180.0
@@ -11,5 +12,5 @@ COARSE_M = 180.0
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The demo world in coarse cells: quick to make, and read by all tests here."""
     folder: Path = tmp_path_factory.mktemp("demo") / "world"
-    urls = {"rain_url": "http://127.0.0.1:1", "webhook_url": "http://127.0.0.1:2/hook"}
-    return make_world(folder, **urls, resolution_m=COARSE_M)
+    rain = Addresses(*(f"http://127.0.0.1:{port}" for port in (1, 2, 3)))
+    return make_world(folder, rain=rain, webhook_url="http://127.0.0.1:4/hook", resolution_m=COARSE_M)

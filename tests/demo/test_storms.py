@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from lswarn.demo import storms
-from lswarn.demo.storms import DAYS, Storm, daily_rain, early_rain, published_at, rain_days, weekly_rain
+from lswarn.demo.storms import (
+    DAYS,
+    Storm,
+    daily_rain,
+    early_rain,
+    forecast_rain,
+    published_at,
+    rain_days,
+    weekly_rain,
+)
 from lswarn.rain.window import window_days
 
 
@@ -37,6 +46,25 @@ def test_the_early_run_differs_and_sees_less():
     late, early = (sum(rain(day, 7) for day in DAYS) for rain in (daily_rain, early_rain))
     assert 0.7 * late.sum() < early.sum() < 0.95 * late.sum()
     assert not np.allclose(early, late * storms.EARLY_SCALE, rtol=0.05)
+
+
+def test_a_forecast_errs_more_the_further_it_looks_and_each_in_its_own_way():
+    def error(ahead):
+        days = [(issue, issue + timedelta(days=ahead)) for issue in storms.forecast_issues()]
+        ratios = [np.log(forecast_rain(issue, day, 7) / daily_rain(day, 7)).std() for issue, day in days]
+        return float(np.mean(ratios))
+
+    errors = [error(ahead) for ahead in range(storms.FORECAST_DAYS)]
+    assert errors == sorted(errors)
+    assert errors[0] == pytest.approx(storms.FORECAST_RIPPLE, rel=0.1)
+    assert errors[2] == pytest.approx(3 * storms.FORECAST_RIPPLE, rel=0.1)
+    day = DAYS[4]
+    assert not np.allclose(forecast_rain(DAYS[3], day, 7), forecast_rain(DAYS[2], day, 7), rtol=0.2)
+    assert forecast_rain(DAYS[3], day, 7).identical(forecast_rain(DAYS[3], day, 7))
+
+
+def test_there_is_a_forecast_for_each_of_the_ten_runs():
+    assert set(storms.forecast_issues()) >= {day + timedelta(days=1) for day in DAYS}
 
 
 def test_the_story_has_ten_days_with_rain_on_5_to_8():

@@ -11,6 +11,7 @@ from lswarn.demo import places, storms, truth
 from lswarn.demo.world import BBOX, CRS, STAMP, make_land, make_world, warning_areas
 from lswarn.factors.check import check
 from lswarn.grid import Grid, sample
+from lswarn.rain.measures import SUM
 from lswarn.rain.thresholds import critical_rainfall
 from lswarn.region import load_region
 
@@ -35,8 +36,11 @@ def read(folder, name):
 def test_region_toml_is_a_region_without_problems(world):
     region = load_region(world.region_toml)
     assert check(region) == []
-    assert region.rain.sources[0].at.startswith("http://127.0.0.1:1/data/GPM_L3/GPM_3IMERGDL.07/{year}/{month}/")
-    assert [source.product for source in region.rain.sources] == ["IMERG-Late", "IMERG-Early"]
+    assert [(source.product, source.at) for source in (*region.rain.sources, *region.rain.forecasts)] == [
+        ("IMERG-Late", "http://127.0.0.1:1/search/granules.json"),
+        ("IMERG-Early-GIS", "http://127.0.0.1:2/text/imerg/gis/early/{year}/{month}/"),
+        ("GFS", "http://127.0.0.1:3/gfs.{year}{month}{day}/00/atmos/"),
+    ]
     assert [s.channel for s in region.subscribers] == ["email", "email", "webhook"]
     assert "Made" in region.made
     areas = set(read(world.region_toml.parent, "areas")["id"])
@@ -95,7 +99,8 @@ def test_areas_cover_the_box_once():
 
 def test_critical_rainfall_is_known_at_every_rain_cell_in_use(world):
     like = storms.daily_rain(storms.DAYS[0], SEED).sel(lat=slice(35.9, 36.7), lon=slice(-84.7, -83.8))
-    critical = critical_rainfall(load_region(world.region_toml).rain.threshold, like)
+    threshold = load_region(world.region_toml).rain.threshold
+    critical = critical_rainfall(threshold, like, product="IMERG-Late", measure=SUM)
     assert set(np.unique(critical)) == set(places.CRITICAL_MM)
 
 
@@ -118,13 +123,14 @@ def test_landslides_lie_where_and_when_the_truth_lets_them(folder, grid):
 def test_a_second_start_reuses_the_world_and_only_rewrites_addresses(world, folder):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     resolution_m = json.loads((folder / STAMP).read_text())["resolution_m"]
-    urls = {"rain_url": "http://127.0.0.1:9/", "webhook_url": "http://127.0.0.1:8/hook"}
-    again = make_world(folder, **urls, resolution_m=resolution_m)
+    rain = places.Addresses("http://127.0.0.1:9", "http://127.0.0.1:10", "http://127.0.0.1:11")
+    again = make_world(folder, rain=rain, webhook_url="http://127.0.0.1:8/hook", resolution_m=resolution_m)
     assert all(getattr(again, f.name) == getattr(world, f.name) for f in fields(world))
     changed = {path.name for path, at in before.items() if path.stat().st_mtime_ns != at}
     assert changed == {"region.toml"}
     region = load_region(again.region_toml)
-    assert region.rain.sources[1].at == "http://127.0.0.1:9/data/GPM_L3/GPM_3IMERGDE.07/{year}/{month}/"
+    assert region.rain.sources[0].at == "http://127.0.0.1:9/search/granules.json"
+    assert region.rain.sources[1].at == "http://127.0.0.1:10/text/imerg/gis/early/{year}/{month}/"
     assert region.subscribers[2].address == "http://127.0.0.1:8/hook"
 
 
@@ -137,10 +143,11 @@ def test_the_same_seed_makes_the_same_land_and_another_does_not(grid):
     assert (one.rock != other.rock).any()
 
 
-def test_a_half_written_world_is_written_again(tmp_path):
-    urls = {"rain_url": "http://127.0.0.1:1", "webhook_url": "http://127.0.0.1:2/hook"}
+def test_a_half_written_world_is_written_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("lswarn.demo.world.save_granules", lambda root, seed: None)  # of no matter here, and slow
+    rain = places.Addresses("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
     (tmp_path / "towns.gpkg").write_bytes(b"half a file")
     (tmp_path / STAMP).write_text(json.dumps({"code": "of another version", "seed": SEED, "resolution_m": 360.0}))
-    make_world(tmp_path, **urls, resolution_m=360.0)
+    make_world(tmp_path, rain=rain, webhook_url="http://127.0.0.1:4/hook", resolution_m=360.0)
     assert len(read(tmp_path, "towns")) == len(places.TOWNS)
     assert json.loads((tmp_path / STAMP).read_text())["code"] != "of another version"

@@ -189,26 +189,3 @@ def test_days_of_landslides_are_days(problem, save) -> None:
     told = problem(rest={"inventory": slides})
     assert told.startswith("inventory: ")
     assert "field 'day' holds 'May 2020' in 1 of 3 features: a day is YYYY-MM-DD" in told
-
-
-class TestThreshold:
-    @pytest.fixture
-    def threshold(self, make_region, problem) -> Callable[..., str]:
-        return lambda **entry: problem(
-            rest={"rain": make_region().rain.model_dump() | {"threshold": {"source": "made"} | entry}}
-        )
-
-    def test_zones_need_a_field_of_millimetres(self, threshold, save) -> None:
-        zones = save([MIDDLE.buffer(1), MIDDLE.buffer(2)], mm=[120.0, 0.0])
-        assert "say which field holds the critical rainfall" in threshold(**zones)
-        assert "field 'mm' holds '0.0' in 1 of 2 features" in threshold(**zones, field="mm")
-
-    def test_a_raster_or_zones_that_fit(self, make_region, save, tmp_path: Path) -> None:
-        zones = save([MIDDLE.buffer(1)], mm=[120.0]) | {"field": "mm"}
-        for entry in (zones, {"file": str(tmp_path / "normals.tif")}):
-            rain = make_region().rain.model_dump() | {"threshold": {"source": "made"} | entry}
-            assert check(make_region(rest={"rain": rain})) == []
-
-    def test_a_raster_must_overlap(self, threshold, write_raster, grid: Grid, tmp_path: Path) -> None:
-        path = write_raster(tmp_path / "rc.tif", np.full((3, 4), 100, np.float32), grid, crs="EPSG:32618")
-        assert "does not overlap the region" in threshold(file=str(path))

@@ -17,7 +17,8 @@ from lswarn.factors.landform import LOOKUP_CELLS, landform
 from lswarn.factors.stack import FactorStack, build_stack, open_stack
 from lswarn.factors.terrain import aspect_deg, curvature, slope_deg
 from lswarn.grid import Block, Grid
-from lswarn.region import FACTORS, Region
+from lswarn.region import Region
+from lswarn.sections import FACTORS
 
 
 @pytest.fixture

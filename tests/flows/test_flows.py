@@ -6,6 +6,7 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.daily import daily
+from flows.hindcast import hindcast
 from flows.retrain import retrain
 
 
@@ -17,16 +18,8 @@ def _server():
 
 @pytest.fixture(autouse=True)
 def _environment(house, monkeypatch):
-    settings = house.settings
-    for name, value in {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "VAR_DIR": str(settings.var_dir),
-        "REGION": str(house.world.region_toml),
-        "SMTP_HOST": settings.smtp_host,
-        "SMTP_PORT": str(settings.smtp_port),
-        "WEBHOOK_SECRET": settings.webhook_secret.get_secret_value(),
-    }.items():
-        monkeypatch.setenv(f"LSWARN_{name}", value)
+    for name, value in house.environment.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_daily(house):
@@ -36,12 +29,22 @@ def test_daily(house):
     assert f"demo {day}: rain grade D" in told
     assert house.hooks.received
     assert house.rows()["delivery"]
-    assert "stood already" in daily(day=day)
+    again = daily(day=day, lead_days=1)
+    assert "stood already" in again
+    assert f"outlook to {day + timedelta(days=1)}" in again
 
 
 def test_daily_waits_for_rain_that_is_not_due(house):
     tomorrow = house.world.days[0] + timedelta(days=4000)
     assert daily(day=tomorrow, return_state=True).is_failed()
+
+
+def test_hindcast(house):
+    first = house.world.days[1]
+    house.rain.now = house.run_at(first) + timedelta(days=9)
+    assert hindcast(first, first + timedelta(days=1)) == 2
+    assert len(house.rows()["run"]) == 2
+    assert house.rows()["message"] == []
 
 
 def test_retrain(house):

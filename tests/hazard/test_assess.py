@@ -10,10 +10,13 @@ import rasterio
 import shapely
 import xarray as xr
 
-from lswarn.grid import BLOCK_CELLS, Block, Grid
+from lswarn.errors import CheckpointMismatch
+from lswarn.grid import BLOCK_CELLS, Block, Grid, sample
 from lswarn.hazard.assess import Assessment, assess, load_assessment
 from lswarn.hazard.classes import Class
-from lswarn.rain.window import Grade, RainDay, RainWindow, window_days
+from lswarn.rain.grade import Grade
+from lswarn.rain.measures import ARI, SUM, WINDOW_DAYS
+from lswarn.rain.window import RainDay, RainWindow, window_days
 
 BBOX = (-84.41, 36.16, -84.16, 36.30)
 GRID = Grid.from_bbox(BBOX, "EPSG:32616", 30)  # wider than a block, and no multiple of one
@@ -38,6 +41,7 @@ class RainTimesSlope:
     """A network with a halo: rain / 400 × the factor."""
 
     model_id = "abc"
+    measure = "sum"
     breaks = (0.1, 0.2, 0.4, 0.6)
     halo = 8
 
@@ -52,14 +56,24 @@ class RainTimesSlope:
 def window(mm: float = 300.0, grade: Grade = Grade.A, sha: str = "0") -> RainWindow:
     lon, lat = np.arange(-84.65, -83.9, 0.1), np.arange(35.95, 36.6, 0.1)
     total = xr.DataArray(np.full((len(lat), len(lon)), mm), dims=("lat", "lon"), coords={"lat": lat, "lon": lon})
+    product, fetched_at = "IMERG-Late", datetime(2026, 3, 10, tzinfo=UTC)
     days = tuple(
-        RainDay(
-            day, total / 7, "IMERG-Late", "V07C", f"http://one/{day}", f"{sha}{n}", datetime(2026, 3, 10, tzinfo=UTC)
-        )
+        RainDay(day, total / 7, product, "V07C", f"http://one/{day}", f"{sha}{n}", None, fetched_at)
         for n, day in enumerate(window_days(DAY))
     )
     missing = {Grade.D: 1, Grade.E: 2}.get(grade, 0)
-    return RainWindow(DAY, total, days[missing:], tuple(d.day for d in days[:missing]), grade)
+    known = xr.full_like(total, WINDOW_DAYS - missing)
+    return RainWindow(DAY, SUM, total, known, days[missing:], tuple(d.day for d in days[:missing]), grade)
+
+
+def outlook(lead_days: int = 2) -> RainWindow:
+    """The last days are forecast."""
+    seen = window()
+    days = tuple(
+        replace(day, product="GFS", version="2026-03-08T00Z") if day.day > DAY - timedelta(days=lead_days) else day
+        for day in seen.days
+    )
+    return replace(seen, days=days, grade=Grade.E, lead_days=lead_days)
 
 
 def critical(like: xr.DataArray, mm: float = 250.0) -> xr.DataArray:
@@ -186,10 +200,65 @@ def test_without_rain_all_is_unknown_and_no_network_is_asked(tmp_path, areas):
 def test_an_area_with_a_gap_in_its_rain_is_not_complete(tmp_path, areas):
     rain = window()
     rain.total[{"lon": 2, "lat": 3}] = np.nan
+    rain.known_days[{"lon": 2, "lat": 3}] = 0
     found = assessed(tmp_path, areas, rain)
     assert found.complete_areas == {"east"}
     classes = read(found.classes)
     assert (classes == Class.UNKNOWN).mean() > 0.1
+    assert found.model_id == "abc"
+
+
+def test_a_hole_in_one_day_is_a_lower_bound_there_alone(tmp_path, areas):
+    whole = assessed(tmp_path, areas)
+    rain = window()
+    rain.known_days[{"lon": 2, "lat": 3}] = WINDOW_DAYS - 1
+    found = assessed(tmp_path, areas, rain)
+    assert found.key != whole.key
+    assert found.complete_areas == {"east"}
+    assert found.area_rain.set_index("area_id")["lower_bound"].to_dict() == {"west": True, "east": False}
+    one, other = read(whole.classes), read(found.classes)
+    near = sample(rain.lower_bound.astype(float), GRID, GRID.whole) > 0
+    assert (other[~near] == one[~near]).all()
+    assert (other[near & (one >= Class.HIGH)] == one[near & (one >= Class.HIGH)]).all()
+    assert (other[near & (one < Class.HIGH)] == Class.UNKNOWN).all()
+    assert 0.1 < near.mean() < 0.9
+
+
+def test_an_outlook_asks_the_model_and_nothing_follows_from_what_it_does_not_find(tmp_path, areas):
+    found = assessed(tmp_path, areas, outlook(2))
+    assert (found.grade, found.lead_days, found.observed_to) == (Grade.E, 2, DAY - timedelta(days=2))
+    assert found.model_id == "abc"
+    assert (read(found.classes) == read(assessed(tmp_path, areas).classes)).all()
+    assert not found.complete_areas
+    assert found.area_rain["forecast_mm"].tolist() == pytest.approx([300 / 7 * 2] * 2)
+    assert load_assessment(found.classes.parent).lead_days == 2
+
+
+def test_a_model_of_another_measure_is_not_asked(tmp_path, areas):
+    with pytest.raises(CheckpointMismatch, match="abc was trained on rain measure 'sum', region hills says 'ari'"):
+        assessed(tmp_path, areas, replace(window(), measure=ARI))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_source_of_a_threshold_is_part_of_the_result(tmp_path, areas):
+    rain = window()
+    keys = set()
+    for source in ("one", "two"):
+        limit = critical(rain.total).assign_coords(source=(("lat", "lon"), np.full(rain.total.shape, source)))
+        found = assess(
+            "hills",
+            rain,
+            limit,
+            Slopes(),
+            RainTimesSlope(),
+            areas,
+            tmp_path,
+            min_zone_m2=0,
+            on_progress=lambda done, total: None,
+        )
+        assert found.area_rain["critical_source"].tolist() == [source] * 2
+        keys.add(found.key)
+    assert len(keys) == 2
 
 
 def test_a_killed_run_leaves_nothing_that_counts(tmp_path, areas):

@@ -24,6 +24,11 @@ def test_under_a_lower_bound_only_high_is_known():
     assert found.tolist() == [[0, 0, 0, 4, 5, 0]]
 
 
+def test_each_cell_is_a_lower_bound_by_itself():
+    found = classify(np.array([[0.15, 0.15, 0.5]]), BREAKS, lower_bound=np.array([[True, False, True]]))
+    assert found.tolist() == [[0, 2, 4]]
+
+
 @given(PROBABILITIES, st.floats(0, 1, width=32))
 def test_a_higher_probability_never_lowers_a_class(probability, more):
     raised = np.minimum(probability + np.float32(more), np.float32(1))

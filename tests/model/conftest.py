@@ -17,7 +17,7 @@ from lswarn.model.checkpoint import Checkpoint
 from lswarn.model.samples import Scene, Snapshot
 from lswarn.model.train import train
 from lswarn.model.unet import Encoding, build
-from lswarn.region import FACTORS, Model
+from lswarn.sections import FACTORS, Model
 
 
 @dataclass(frozen=True)

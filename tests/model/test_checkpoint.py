@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from lswarn.errors import CheckpointMismatch
 from lswarn.model.checkpoint import load_checkpoint, save_checkpoint
 from lswarn.model.predict import Predictor
-from lswarn.region import FACTORS
+from lswarn.sections import FACTORS
 
 
 @pytest.fixture
@@ -28,6 +29,19 @@ def test_round_trip(fresh, factors_of, tmp_path, rain):
     asked = [Predictor(c, "cpu").probability(factors, mm) for c in (checkpoint, back)]
     assert np.array_equal(*asked)
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_the_measure_of_its_rain_travels(fresh, tmp_path):
+    save_checkpoint(replace(fresh(), measure="ari"), tmp_path / "a.pt")
+    back = load_checkpoint(tmp_path / "a.pt")
+    assert back.measure == Predictor(back, "cpu").measure == "ari"
+    assert back.id != fresh().id
+
+
+def test_a_file_that_names_no_measure_holds_sums(path, fresh):
+    manifest = json.loads(torch.load(path, weights_only=True)["manifest"])
+    assert "measure" not in manifest  # so that files from before there was a choice keep their digest
+    assert load_checkpoint(path).measure == "sum"
 
 
 def test_id_is_of_the_content(fresh):

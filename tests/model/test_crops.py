@@ -5,7 +5,7 @@ from lswarn.model import crops as module
 from lswarn.model.crops import Crops
 from lswarn.model.holdout import hold_out
 from lswarn.model.samples import Observed
-from lswarn.region import Model
+from lswarn.sections import Model
 
 CONFIG = Model(base_width=4, depth=1, batch=6, crop=33)
 

@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from lswarn.errors import CheckpointMismatch
 from lswarn.model import evaluate as module
 from lswarn.model.evaluate import (
     BINS,
@@ -106,6 +107,11 @@ def test_tally_is_what_the_predictor_says(trained, world, monkeypatch):
 def test_a_small_world_is_learnt(trained, world):
     found = evaluate(trained, world.factors, world.snapshot, device="cpu")
     assert found.auc > 0.9
+
+
+def test_a_model_of_another_measure_is_not_judged(trained, world):
+    with pytest.raises(CheckpointMismatch, match=r"trained on rain measure 'sum'.* holds 'ari'"):
+        evaluate(trained, world.factors, replace(world.snapshot, measure="ari"), device="cpu")
 
 
 def test_better_is_no_worse_in_both(trained, world):

@@ -8,7 +8,7 @@ from lswarn.errors import TrainingError
 from lswarn.grid import Block, Grid
 from lswarn.model.holdout import hold_out
 from lswarn.model.unet import halo
-from lswarn.region import Model
+from lswarn.sections import Model
 
 
 def grid(height, width):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lswarn.errors import GridMismatch, ModelError
 from lswarn.grid import Grid
 from lswarn.model.predict import Predictor, device_of
-from lswarn.region import FACTORS
+from lswarn.sections import FACTORS
 
 
 def by_blocks(predictor, world, rain, side):

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -8,7 +9,7 @@ from shapely import Polygon, box
 from lswarn.errors import GridMismatch, TrainingError
 from lswarn.grid import Block, sample
 from lswarn.model.samples import Observed, Scene, Snapshot, load_snapshot, save_snapshot
-from lswarn.region import FACTORS
+from lswarn.sections import FACTORS
 
 WHOLE = Block(0, 0, 96, 130)
 
@@ -140,6 +141,20 @@ def test_id_is_of_the_content_and_not_of_the_hour(world, field_of):
     assert with_scenes(world, replace(first, landslides=first.landslides[1:]), *others).id != world.snapshot.id
     assert with_scenes(world, replace(first, rain=first.rain + 1), *others).id != world.snapshot.id
     assert replace(world.snapshot, factors_digest="other").id != world.snapshot.id
+
+
+def test_the_measure_of_its_rain_is_part_of_it(world, tmp_path):
+    other = replace(world.snapshot, measure="effective-0.84")
+    assert other.id != world.snapshot.id
+    assert load_snapshot(save_snapshot(other, tmp_path)).measure == "effective-0.84"
+
+
+def test_a_snapshot_that_names_no_measure_holds_sums(world, tmp_path):
+    folder = save_snapshot(world.snapshot, tmp_path)
+    manifest = json.loads((folder / "snapshot.json").read_text())
+    del manifest["measure"]
+    (folder / "snapshot.json").write_text(json.dumps(manifest))
+    assert load_snapshot(folder).measure == "sum"
 
 
 @pytest.mark.parametrize("damage", ["snapshot.json", "rain.nc", "landslides.gpkg"])

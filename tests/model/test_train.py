@@ -31,6 +31,7 @@ def test_training_is_repeatable_and_told_step_by_step(world, small, rain):
 
 def test_checkpoint_says_what_it_was_made_of(trained, world, small):
     assert trained.config == small
+    assert trained.measure == world.snapshot.measure
     assert trained.factors_digest == world.factors.digest
     assert trained.snapshot_id == world.snapshot.id
     assert trained.rain_max_mm == 300

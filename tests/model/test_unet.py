@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lswarn.model.unet import CONTINUOUS, RARE, Encoder, Encoding, build, halo
-from lswarn.region import FACTORS, Model
+from lswarn.sections import FACTORS, Model
 
 
 @pytest.fixture

@@ -1,317 +1,303 @@
 import hashlib
+import logging
 import os
-import socket
+import tempfile
+import threading
 import time
-from datetime import UTC, date, datetime
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from lswarn.errors import AccessDenied, CorruptGranule, GridMismatch, NotYetPublished, RegionError, SourceUnavailable
-from lswarn.rain import fetch
-from lswarn.rain.fetch import describe_granule, fetch_day
-from lswarn.region import RainSource
+from lswarn.demo import layouts
+from lswarn.demo.replicas import LoginReplica, Published, RainReplica
+from lswarn.errors import (
+    AccessDenied,
+    CorruptGranule,
+    NotYetPublished,
+    RegionError,
+    SourceUnavailable,
+    StorageFull,
+)
+from lswarn.rain import transfer
+from lswarn.rain.archive import load_archived, save_day
+from lswarn.settings import Settings
 
 DAY = date(2026, 1, 31)
 NOW = datetime(2026, 2, 1, 15, 30, tzinfo=UTC)
+OUT = datetime(2026, 2, 1, 14, 41, tzinfo=UTC)
+FOLDER = "data/GPM_3IMERGDL.07/2026/01/"
 NAME = "3B-DAY-L.MS.MRG.3IMERG.20260131-S000000-E235959.V07C.nc4"
-FOLDER = "/GPM_3IMERGDL.07/2026/01/"
-GRANULE = FOLDER + NAME
+GRANULE = "/" + FOLDER + NAME
 TOKEN = "not-a-real-token"
+ENDED = "e30.eyJleHAiOiAxNzY3MDAwMDAwfQ.c2ln"  # {"exp": 1767000000}: on 2025-12-29
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
-    monkeypatch.setattr(fetch, "PAUSES_S", (0.0, 0.0, 0.0))
+@pytest.fixture(scope="session")
+def granule(made_rain):
+    return layouts.imerg_daily(DAY, made_rain)
 
 
 @pytest.fixture
-def pull(bbox):
-    def pull(at, *, product="IMERG-Late", now=NOW, token=None, box=bbox, timeout_s=5.0):
-        source = RainSource(product=product, at=str(at), latency_h=14.75)
-        return fetch_day(source, DAY, box, now=now, token=token, timeout_s=timeout_s)
-
-    return pull
+def server(granule):
+    with RainReplica({FOLDER + NAME: Published(granule, OUT)}, now=NOW) as server:
+        yield server
 
 
-class TestServer:
-    @pytest.fixture(autouse=True)
-    def _published(self, server, granule):
-        server.files[GRANULE] = granule
+@pytest.fixture(params=["search", "page", "text"])
+def at(request, server):
+    """The three ways to see what is there."""
+    server.listing = "text" if request.param == "text" else "html"
+    return server.url + ("/search/granules.json" if request.param == "search" else f"/{FOLDER[:-8]}{{year}}/{{month}}")
 
-    @pytest.fixture
-    def at(self, server):
-        return server.url("/GPM_3IMERGDL.07/{year}/{month}")
 
-    @pytest.mark.parametrize("plain", [False, True])
-    def test_a_granule_found_in_the_listing(self, server, at, pull, granule, plain):
-        server.plain = plain
+class TestOneGranule:
+    def test_a_day(self, server, at, pull, granule):
         rain = pull(at)
-        assert (rain.day, rain.product, rain.version, rain.fetched_at) == (DAY, "IMERG-Late", "V07C", NOW)
-        assert rain.uri == server.url(GRANULE)
+        assert (rain.day, rain.product, rain.version) == (DAY, "IMERG-Late", "V07C")
+        assert (rain.published_at, rain.fetched_at) == (OUT, NOW)
+        assert rain.uri == server.url + GRANULE
         assert rain.sha256 == hashlib.sha256(granule).hexdigest()
-        assert float(rain.precipitation.sel(lat=36.15, lon=-84.45)) == 305
-        assert [path for _, path, _ in server.seen] == [FOLDER, GRANULE]
-
-    def test_the_newest_version_is_taken(self, server, at, pull, granule, make_granule):
-        server.files[GRANULE.replace("V07C", "V07B")] = make_granule(date(2026, 1, 30))
-        server.files[GRANULE.replace("V07C", "V08A")] = granule
-        assert pull(at).version == "V08A"
-
-    @pytest.mark.parametrize("quirk", [429, 500, 503, "reset", "cut"])
-    @pytest.mark.parametrize("path", [FOLDER, GRANULE])
-    def test_what_a_moment_heals(self, server, at, pull, granule, quirk, path):
-        server.quirks[path] = [quirk, quirk]
-        assert pull(at).sha256 == hashlib.sha256(granule).hexdigest()
-        assert server.requests_of(path) == 3
-
-    def test_nothing_of_a_failed_try_is_kept(self, server, at, pull, granule, monkeypatch):
-        monkeypatch.setattr(fetch, "CHUNK_BYTES", 1000)
-        server.files[GRANULE], server.files["/mirror/" + NAME] = granule * 4, granule
-        server.quirks[GRANULE] = ["cut", server.url("/mirror/" + NAME)]
-        assert pull(at).sha256 == hashlib.sha256(granule).hexdigest()
-
-    def test_retry_after_is_obeyed(self, server, at, pull, monkeypatch):
-        waited = []
-        monkeypatch.setattr(time, "sleep", waited.append)
-        server.quirks[GRANULE], server.retry_after = [429], "7"
-        pull(at)
-        assert waited == [7]
-
-    def test_a_server_that_asks_for_an_hour_is_left_to_the_next_run(self, server, at, pull):
-        server.quirks[GRANULE], server.retry_after = [429], "3600"
-        with pytest.raises(SourceUnavailable, match=f"{GRANULE}: answered 429; try again later"):
-            pull(at)
+        assert float(rain.precipitation.sel(lat=36.15, lon=-84.45, method="nearest")) == 35
         assert server.requests_of(GRANULE) == 1
 
-    def test_a_senseless_retry_after_is_passed_over(self, server, at, pull):
-        server.quirks[GRANULE], server.retry_after = [503], "soon"
-        assert pull(at).day == DAY
-
-    @pytest.mark.parametrize(
-        ("quirk", "fault"),
-        [(502, "answered 502"), ("reset", "no answer"), ("cut", r"the body was cut short \(.*bytes read")],
-    )
-    def test_what_does_not_heal_is_given_up_after_four_tries(self, server, at, pull, quirk, fault):
-        server.quirks[GRANULE] = [quirk] * 9
-        with pytest.raises(SourceUnavailable, match=rf"{GRANULE}: {fault}.*; try again later"):
-            pull(at)
-        assert server.requests_of(GRANULE) == 4
-
-    def test_nobody_listens(self, server, pull):
-        with pytest.raises(
-            SourceUnavailable, match=r"http://127\.0\.0\.1:9/: no answer \(.*refused.*\); try again later"
-        ):
-            pull("http://127.0.0.1:9/")
-
-    def test_a_server_that_says_nothing(self, pull):
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-            with pytest.raises(SourceUnavailable, match=f"{address}: no answer .*timed out"):
-                pull(address, timeout_s=0.05)
+    def test_the_newest_version_is_taken_and_both_are_told(self, server, at, pull, granule, caplog):
+        caplog.set_level(logging.INFO)
+        server.files[FOLDER + NAME.replace("V07C", "V07B")] = Published(b"old", OUT)
+        server.files[FOLDER + NAME.replace("V07C", "V08A")] = Published(granule, OUT)
+        assert pull(at).version == "V08A"
+        assert all(f"{version}.nc4" in caplog.text for version in ("V07B", "V07C", "V08A"))
 
     def test_not_yet_published(self, server, at, pull):
-        del server.files[GRANULE]
-        server.files[GRANULE.replace("0131", "0130")] = b""
-        with pytest.raises(
-            NotYetPublished, match=r"no IMERG-Late of 2026-01-31 .*; it is due at 2026-02-01 14:45 UTC$"
-        ):
-            pull(at, now=datetime(2026, 2, 1, 14, tzinfo=UTC))
+        server.now = OUT - timedelta(minutes=1)
+        server.files["/".join((FOLDER[:-1], NAME.replace("0131", "0130")))] = Published(b"", OUT - timedelta(days=1))
+        with pytest.raises(NotYetPublished, match=r"is not there.*; it is due at 2026-02-01 14:45 UTC$"):
+            pull(at, now=server.now)
 
     def test_overdue(self, server, at, pull):
-        del server.files[GRANULE]
-        with pytest.raises(
-            NotYetPublished, match=r"answered 404.*due at 2026-02-01 14:45 UTC, 0.8 h ago: check rain.sources.at"
-        ):
+        server.files.clear()
+        with pytest.raises(NotYetPublished, match=r"due at 2026-02-01 14:45 UTC, 0.8 h ago: check rain.sources.at"):
             pull(at)
-        assert len(server.seen) == 1
 
     def test_listed_but_withdrawn(self, server, at, pull):
         server.quirks[GRANULE] = [404]
-        with pytest.raises(NotYetPublished, match=f"there is no .*{GRANULE}"):
+        with pytest.raises(NotYetPublished, match=f"there is no .*{NAME}; it is due"):
             pull(at)
+
+    @pytest.mark.parametrize("quirk", [429, 503, "reset", "cut"])
+    def test_what_a_moment_heals(self, server, at, pull, granule, quirk):
+        server.quirks["*"] = [quirk, quirk]
+        assert pull(at).sha256 == hashlib.sha256(granule).hexdigest()
 
     @pytest.mark.parametrize("status", [401, 403])
-    @pytest.mark.parametrize("path", [FOLDER, GRANULE])
-    def test_access_denied_is_never_tried_again(self, server, at, pull, status, path):
-        server.quirks[path] = [status]
-        with pytest.raises(AccessDenied, match=rf"{path}: answered {status}; renew LSWARN_RAIN_TOKEN") as error:
-            pull(at, token=TOKEN)
-        assert server.requests_of(path) == 1
-        assert TOKEN not in str(error.value)
+    def test_access_denied_is_never_tried_again(self, server, at, pull, status):
+        server.quirks[GRANULE] = [status]
+        with pytest.raises(AccessDenied, match=rf"{NAME}: answered {status}"):
+            pull(at)
+        assert server.requests_of(GRANULE) == 1
 
-    @pytest.mark.parametrize("path", [FOLDER, GRANULE])
-    def test_a_login_form_is_access_denied(self, server, at, pull, path):
-        server.quirks[path] = ["login"]
-        with pytest.raises(AccessDenied, match="answered with a login form; set LSWARN_RAIN_TOKEN"):
+    def test_an_unknown_product(self, pull):
+        with pytest.raises(RegionError, match="product 'CHIRPS' is unknown"):
+            pull("http://127.0.0.1:9/", product="CHIRPS")
+
+
+class TestBytesThatAreNone:
+    @pytest.mark.parametrize(
+        ("quirk", "fault"),
+        [
+            ("html", "an HTML page, beginning 'Service is down for maintenance'"),
+            ("json", r"JSON, beginning '\{\"error\": \"internal\""),
+        ],
+    )
+    def test_a_page_with_status_200(self, server, at, pull, quirk, fault):
+        server.quirks[GRANULE] = [quirk]
+        with pytest.raises(CorruptGranule, match=rf"{NAME}: {fault}.*; open the address in a browser"):
             pull(at)
 
-    def test_another_refusal(self, server, at, pull):
-        server.quirks[FOLDER] = [400]
-        with pytest.raises(SourceUnavailable, match=r"answered 400; is rain.sources.at right"):
+    def test_a_login_form(self, server, at, pull):
+        server.quirks[GRANULE] = ["login"]
+        with pytest.raises(AccessDenied, match=rf"{NAME}: answered with a login form; renew LSWARN_EARTHDATA_TOKEN"):
             pull(at)
-        assert server.requests_of(FOLDER) == 1
 
-    def test_an_html_page_instead_of_a_granule(self, server, at, pull):
-        server.quirks[GRANULE] = ["html"]
-        with pytest.raises(
-            CorruptGranule, match=rf"{GRANULE}: an HTML page, beginning 'Service is down for maintenance'"
-        ):
-            pull(at)
+    @pytest.mark.parametrize("quirk", ["html", "json"])
+    def test_a_search_that_answers_something_else(self, server, pull, quirk):
+        server.quirks["/search/granules.json"] = [quirk]
+        with pytest.raises(SourceUnavailable, match="no answer to a search but"):
+            pull(server.url + "/search/granules.json")
 
     def test_a_stub_that_claims_to_be_whole(self, server, at, pull):
         server.quirks[GRANULE] = ["stub"]
-        with pytest.raises(CorruptGranule, match=rf"{GRANULE}: not a readable netCDF-4 file"):
+        with pytest.raises(CorruptGranule, match=NAME):
             pull(at)
 
     def test_an_empty_file(self, server, at, pull):
-        server.files[GRANULE] = b""
-        with pytest.raises(CorruptGranule, match="an empty file"):
+        server.files[FOLDER + NAME] = Published(b"", OUT)
+        with pytest.raises(CorruptGranule, match=f"{NAME}: an empty file"):
             pull(at)
 
-    def test_a_body_without_end(self, server, at, pull, monkeypatch):
-        monkeypatch.setattr(fetch, "MOST_BYTES", 1000)
-        with pytest.raises(CorruptGranule, match="does not end; more than 1,000 bytes came"):
+    def test_another_day_inside(self, server, at, pull, made_rain):
+        server.files[FOLDER + NAME] = Published(layouts.imerg_daily(DAY, made_rain, holds=date(2026, 1, 30)), OUT)
+        with pytest.raises(CorruptGranule, match=f"{NAME}.*2026-01-30"):
             pull(at)
 
-    def test_another_day_inside(self, server, at, pull, make_granule):
-        server.files[GRANULE] = make_granule(date(2026, 1, 30))
-        with pytest.raises(CorruptGranule, match=rf"{GRANULE}: holds 2026-01-30, not 2026-01-31"):
+    def test_a_slow_loris(self, server, at, pull):
+        server.quirks[GRANULE] = ["drip"] * 9
+        with pytest.raises(SourceUnavailable, match=f"{NAME}: only .* bytes came in .*; try again later"):
+            pull(at, timeout_s=0.12)
+
+    def test_a_redirect_loop(self, server, at, pull):
+        server.quirks[GRANULE] = ["loop"] * 20
+        with pytest.raises(SourceUnavailable, match=f"{NAME}: redirected 10 times"):
             pull(at)
 
-    def test_a_region_elsewhere(self, at, pull):
-        with pytest.raises(GridMismatch, match=rf"{GRANULE}: lat runs from"):
-            pull(at, box=(7.0, 45.0, 8.0, 46.0))
 
-    def test_an_unknown_product(self, at, pull):
-        with pytest.raises(RegionError, match="product 'CHIRPS' is unknown"):
-            pull(at, product="CHIRPS")
-
-    def test_an_address_that_is_none(self, pull):
-        with pytest.raises(SourceUnavailable, match=r"is rain.sources.at right"):
-            pull("http://[/{year}")
-
-
-class TestToken:
-    @pytest.fixture(autouse=True)
-    def _published(self, server, granule):
-        server.files |= {GRANULE: granule, "/elsewhere/" + NAME: granule}
-
+class TestAccounts:
     @pytest.fixture
-    def at(self, server):
-        return server.url("/GPM_3IMERGDL.07/{year}/{month}/")
+    def login(self, server):
+        with LoginReplica(token=TOKEN, name="localhost") as login:
+            server.account, server.login, server.token = "earthdata", login, TOKEN
+            yield login
 
-    def test_it_goes_to_the_source(self, server, at, pull):
-        pull(at, token=f" {TOKEN}\n")
-        assert {authorisation for _, _, authorisation in server.seen} == {f"Bearer {TOKEN}"}
+    def settings(self, login, token=TOKEN):
+        return Settings(timeout_s=5, earthdata_token=SecretStr(token), earthdata_login=f"localhost:{login.port}")
 
-    def test_it_does_not_follow_a_redirect_to_another_host(self, server, at, pull):
-        server.quirks[GRANULE] = [server.url("/elsewhere/" + NAME, host="localhost")]
-        rain = pull(at, token=TOKEN)
-        assert server.seen[-1] == ("localhost", "/elsewhere/" + NAME, None)
-        assert rain.uri == server.url(GRANULE)
+    @pytest.mark.parametrize("known", [True, False])
+    def test_the_token_is_for_the_archive_and_the_login_server(self, server, login, pull, known):
+        server.token = TOKEN if known else ""
+        assert pull(server.url + "/search/granules.json", settings=self.settings(login)).day == DAY
+        assert [seen.authorization for seen in server.seen if "search" in seen.path] == [None]
+        assert {seen.authorization for seen in server.seen if seen.path == GRANULE} == {f"Bearer {TOKEN}"}
+        assert len(login.seen) == (not known)
 
-    def test_it_follows_a_redirect_within_the_host(self, server, at, pull):
-        server.quirks[GRANULE] = [server.url("/elsewhere/" + NAME)]
-        pull(at, token=TOKEN)
-        assert server.seen[-1] == ("127.0.0.1", "/elsewhere/" + NAME, f"Bearer {TOKEN}")
+    def test_another_host_asks_for_it(self, server, login, pull):
+        with RainReplica({}, now=NOW) as thief:
+            thief.quirks["*"] = [401]
+            server.quirks[GRANULE] = [f"redirect:http://localhost:{thief.port}/x"]
+            with pytest.raises(AccessDenied, match=f"sent on to localhost:{thief.port}, which answered 401"):
+                pull(server.url + "/search/granules.json", settings=self.settings(login))
+            assert [seen.authorization for seen in thief.seen] == [None]
 
-    def test_no_netrc_takes_its_place(self, server, at, pull, tmp_path, monkeypatch):
-        (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n", "utf-8")
-        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-        pull(at, token=TOKEN)
-        assert {authorisation for _, _, authorisation in server.seen} == {f"Bearer {TOKEN}"}
-
-    @pytest.mark.parametrize("odd", ["", "two words", "line\nbreak", "käse"])
-    def test_a_token_that_cannot_be_one(self, at, pull, odd):
-        with pytest.raises(AccessDenied, match="LSWARN_RAIN_TOKEN"):
-            pull(at, token=odd)
-
-
-class TestFolder:
-    @pytest.fixture
-    def folder(self, tmp_path, granule):
-        folder = tmp_path / "imerg" / "2026" / "01"
-        folder.mkdir(parents=True)
-        (folder / NAME).write_bytes(granule)
-        return folder
-
-    def test_a_granule(self, folder, pull, granule, tmp_path):
-        rain = pull(tmp_path / "imerg" / "{year}" / "{month}")
-        assert rain.uri == str(folder / NAME)
-        assert rain.sha256 == hashlib.sha256(granule).hexdigest()
-        assert float(rain.precipitation.sel(lat=36.15, lon=-84.45)) == 305
-
-    def test_a_folder_without_placeholders(self, folder, pull):
-        assert pull(folder).day == DAY
-
-    def test_a_day_or_its_folder_is_not_there_yet(self, folder, pull, tmp_path):
-        (folder / NAME).unlink()
-        for at in (folder, tmp_path / "imerg" / "{year}-{month}"):
-            with pytest.raises(NotYetPublished, match=r"no IMERG-Late of 2026-01-31.*due at"):
-                pull(at)
-
-    @pytest.mark.parametrize("at", ["nowhere", "nowhere/{year}", "nowhere/imerg-{year}"])
-    def test_a_folder_that_can_never_be(self, pull, tmp_path, at):
-        with pytest.raises(SourceUnavailable, match=f"{tmp_path}/nowhere: no such folder; is it mounted"):
-            pull(tmp_path / at)
-
-    def test_a_cut_file(self, folder, pull, granule):
-        (folder / NAME).write_bytes(granule[: len(granule) // 2])
-        with pytest.raises(CorruptGranule, match=f"{folder / NAME}: not a readable netCDF-4 file"):
-            pull(folder)
-
-    def test_an_html_file(self, folder, pull):
-        (folder / NAME).write_text("<html><body>Bad gateway</body></html>", "utf-8")
-        with pytest.raises(CorruptGranule, match=f"{folder / NAME}: an HTML page, beginning 'Bad gateway'"):
-            pull(folder)
-
-    def test_a_folder_by_the_name_of_a_granule(self, folder, pull):
-        (folder / NAME).unlink()
-        (folder / NAME).mkdir()
-        with pytest.raises(SourceUnavailable, match="Is a directory; is the path right, and the disk mounted"):
-            pull(folder)
-
-    def test_a_file_that_may_not_be_read(self, folder, pull, monkeypatch):
-        (folder / NAME).chmod(0)
-        if os.access(folder / NAME, os.R_OK):  # root may read anything; as an ordinary user it is the real thing
-
-            def refuse(path, *_):
-                raise PermissionError(13, "Permission denied", str(path))
-
-            monkeypatch.setattr(type(folder), "open", refuse)
-        with pytest.raises(AccessDenied, match=f"{folder / NAME}: may not be read"):
-            pull(folder)
+    def test_a_token_that_has_ended_is_not_shown(self, server, login, pull):
+        with pytest.raises(AccessDenied, match="the Earthdata token ended at 2025-12-29 23:59 UTC; make a new one"):
+            pull(server.url + "/search/granules.json", settings=self.settings(login, ENDED))
+        assert server.seen == []
 
 
-class TestDescribe:
-    def test_a_granule(self, tmp_path, granule):
-        (tmp_path / NAME).write_bytes(granule)
-        assert describe_granule(tmp_path / NAME) == {
-            "product": "IMERG-Late",
-            "version": "V07C",
-            "day": DAY,
-            "cells": "12 x 15",
-            "lat": "35.85 to 36.95",
-            "lon": "-84.95 to -83.55",
-            "mean_mm": 557,  # 100 * row + column: 100 * 5.5 + 7
-            "max_mm": 1114,
-            "max_at": "36.95, -83.55",
-            "missing_share": 0,
-            "sha256": hashlib.sha256(granule).hexdigest(),
-        }
+class TestKnown:
+    """What is archived already is not fetched again while it is the newest."""
 
-    def test_what_is_none(self, tmp_path, granule):
-        (tmp_path / NAME).write_text("<html>Bad gateway</html>", "utf-8")
-        (tmp_path / "rain.nc4").write_bytes(granule)
-        (tmp_path / NAME.replace("0131", "0130")).write_bytes(granule)
-        for name, fault in [
-            (NAME, "an HTML page"),
-            ("rain.nc4", "not the name of an IMERG daily file"),
-            (NAME.replace("0131", "0130"), "holds 2026-01-31, not 2026-01-30"),
-        ]:
-            with pytest.raises(CorruptGranule, match=fault):
-                describe_granule(tmp_path / name)
+    def test_the_same(self, server, at, pull):
+        known = pull(at)
+        seen = server.requests_of(GRANULE)
+        assert pull(at, known=known) is None
+        server.quirks[GRANULE] = ["unconditional"]
+        assert pull(at, known=known) is None
+        assert server.requests_of(GRANULE) - seen <= 2
 
-    def test_no_such_file(self, tmp_path):
-        with pytest.raises(SourceUnavailable, match=f"{tmp_path / NAME}: No such file or directory"):
-            describe_granule(tmp_path / NAME)
+    def test_a_search_that_says_so_spares_the_archive(self, server, pull):
+        known = pull(server.url + "/search/granules.json")
+        server.seen.clear()
+        assert pull(server.url + "/search/granules.json", known=known) is None
+        assert server.requests_of(GRANULE) == 0
+
+    def test_modified_since(self, server, at, pull, granule):
+        known = pull(at)
+        server.files[FOLDER + NAME] = Published(granule, OUT + timedelta(minutes=10))
+        assert pull(at, known=known).published_at == OUT + timedelta(minutes=10)
+
+    def test_a_newer_version(self, server, at, pull, granule):
+        known = pull(at)
+        server.files[FOLDER + NAME.replace("V07C", "V07D")] = Published(granule, OUT)
+        assert pull(at, known=known).version == "V07D"
+
+    def test_only_an_older_version_is_left(self, server, at, pull, granule):
+        known = replace(pull(at), version="V08A")
+        assert pull(at, known=known) is None
+
+    def test_when_it_was_published_is_unknown(self, at, pull):
+        known = replace(pull(at), published_at=None)
+        assert pull(at, known=known).published_at == OUT
+
+
+class TestDisk:
+    def test_a_full_one_is_named_and_keeps_nothing(self, at, pull, tmp_path, monkeypatch):
+        class Full(tempfile.TemporaryDirectory):
+            def __enter__(self):
+                Path(self.name, "0").symlink_to("/dev/full")
+                return super().__enter__()
+
+        monkeypatch.setattr(transfer, "TemporaryDirectory", Full)
+        monkeypatch.setattr(transfer, "gettempdir", lambda: str(tmp_path))
+        with pytest.raises(StorageFull, match="No space left on device; make room"):
+            pull(at)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_one_on_which_nothing_can_be_begun(self, at, pull, monkeypatch):
+        def none():
+            raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+        monkeypatch.setattr(transfer, "gettempdir", none)
+        with pytest.raises(StorageFull, match="No usable temporary directory"):
+            pull(at)
+
+    def test_nothing_is_left_of_a_day_good_or_bad(self, server, at, pull, tmp_path, monkeypatch):
+        monkeypatch.setattr(transfer, "gettempdir", lambda: str(tmp_path))
+        pull(at)
+        server.quirks[GRANULE] = ["html"]
+        with pytest.raises(CorruptGranule):
+            pull(at)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestClock:
+    def test_another_time_zone_changes_nothing(self, server, at, pull, bbox, tmp_path, monkeypatch):
+        here, told = pull(at), []
+        (tmp_path / NAME).write_bytes(server.files[FOLDER + NAME].body)
+        os.utime(tmp_path / NAME, (OUT.timestamp(),) * 2)
+        monkeypatch.setenv("TZ", "Asia/Kathmandu")
+        time.tzset()
+        try:
+            there, local = pull(at, now=NOW.astimezone()), pull(tmp_path)
+            assert pull(at, known=there) is None
+            server.files.clear()
+            with pytest.raises(NotYetPublished) as told:
+                pull(at, now=NOW.astimezone())
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        assert (there.day, there.published_at, there.fetched_at, there.sha256) == (
+            here.day,
+            here.published_at,
+            here.fetched_at,
+            here.sha256,
+        )
+        assert local.published_at == here.published_at
+        assert "due at 2026-02-01 14:45 UTC, 0.8 h ago" in str(told.value)
+
+
+class TestAtOnce:
+    def test_two_fetches_of_one_day_archive_it_once(self, at, pull, tmp_path):
+        start = threading.Barrier(2)
+
+        def fetch(_):
+            start.wait()
+            return save_day(tmp_path, pull(at))
+
+        with ThreadPoolExecutor(2) as pool:
+            paths = list(pool.map(fetch, range(2)))
+        assert len(load_archived(tmp_path, [DAY])) == 1
+        assert {*paths} == {path for path in tmp_path.rglob("*") if path.is_file()}
+
+    def test_seven_days_keep_to_the_limit_of_the_server(self, server, at, pull, made_rain):
+        days = [DAY - timedelta(days=n) for n in range(7)]
+        for day in days:
+            name = NAME.replace("20260131", f"{day:%Y%m%d}")
+            server.files[FOLDER + name] = Published(layouts.imerg_daily(day, made_rain), OUT)
+        server.delay_s = 0.01
+        with ThreadPoolExecutor(7) as pool:
+            fetched = list(pool.map(lambda day: pull(at, day=day, connections=2), days))
+        assert [rain.day for rain in fetched] == days
+        assert 1 < server.busiest <= 2

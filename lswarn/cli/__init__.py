@@ -17,11 +17,13 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from lswarn import __version__
+from lswarn.cli import rain
+from lswarn.cli.options import DAY, Json, RegionPath, clock, region_of
 from lswarn.db import inputs, outbox, server, status, store
 from lswarn.db.engine import database_url, migrate, open_database, shown, transaction
 from lswarn.errors import DeliveryError, LswarnError, RegionError
-from lswarn.region import FACTORS, Region, find_region
-from lswarn.settings import Settings, load_settings
+from lswarn.sections import FACTORS
+from lswarn.settings import load_settings
 from lswarn.terminal import err, progress, say, show_facts, show_table
 
 app = typer.Typer(
@@ -32,24 +34,13 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database: a private PostGIS, and the schema.", no_args_is_help=True)
 region_app = typer.Typer(help="A region: its files and its ten factors.", no_args_is_help=True)
-rain_app = typer.Typer(help="Rain: fetch it, look into it.", no_args_is_help=True)
 models_app = typer.Typer(help="Models: what has been trained.", no_args_is_help=True)
 alerts_app = typer.Typer(help="Alerts: what has been said.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 app.add_typer(region_app, name="region")
-app.add_typer(rain_app, name="rain")
+app.add_typer(rain.app, name="rain")
 app.add_typer(models_app, name="models")
 app.add_typer(alerts_app, name="alerts")
-
-RegionPath = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[REGION]",
-        help="region.toml or its folder; left out: LSWARN_REGION, else ./region.toml.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def main() -> None:
@@ -122,7 +113,7 @@ def region_check(region: RegionPath = None) -> None:
     """
     from lswarn import groundwork
 
-    found = _region(region, load_settings())
+    found = region_of(region, load_settings())
     if problems := groundwork.check(found):
         raise RegionError(*problems)
     say(f"{found.title}: nothing is wrong")
@@ -137,7 +128,7 @@ def region_build(region: RegionPath = None) -> None:
     from lswarn import groundwork
 
     settings = load_settings()
-    found = _region(region, settings)
+    found = region_of(region, settings)
     with progress("factors", 1 + len(FACTORS)) as advance:
         done: dict[str, float] = {}
 
@@ -151,72 +142,6 @@ def region_build(region: RegionPath = None) -> None:
     say(f"{found.title}: ten factors on {stack.grid.height} × {stack.grid.width} cells; {told}")
 
 
-# ── rain ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@rain_app.command("fetch")
-def rain_fetch(
-    region: RegionPath = None,
-    since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day; left out: six before the last.")
-    ] = None,
-    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; left out: yesterday.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Fetch the best product there is of each day into the archive.
-
-    Example: lswarn rain fetch region.toml --since 2015-09-26 --until 2015-10-03
-    """
-    from lswarn import day
-
-    settings = load_settings()
-    found = _region(region, settings)
-    now = _now()
-    last = until.date() if until else day.yesterday(now)
-    first = since.date() if since else last - timedelta(days=6)
-    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    with progress("rain", len(days)) as advance:
-        told = day.fetch_days(found, settings, days, now, lambda each: advance((each - first).days + 1, str(each)))
-    show_table([{"day": each, "rain": what} for each, what in told.items()], as_json)
-
-
-@rain_app.command("inspect")
-def rain_inspect(file: Annotated[Path, typer.Argument(help="A daily granule.")], as_json: Json = False) -> None:
-    """Say what a granule is: product, version, day, grid, range, share of missing cells.
-
-    Example: lswarn rain inspect 3B-DAY-L.MS.MRG.3IMERG.20260305-S000000-E235959.V07C.nc4
-    """
-    from lswarn.rain.fetch import describe_granule
-
-    show_facts(describe_granule(file), as_json)
-
-
-@rain_app.command("status")
-def rain_status(region: RegionPath = None, as_json: Json = False) -> None:
-    """What is archived: by day, product, version, and when it was fetched; superseded granules too."""
-    from lswarn import day
-    from lswarn.rain.archive import load_archived
-
-    settings = load_settings()
-    found = _region(region, settings)
-    archived = load_archived(settings.region_dir(found.name) / "rain")
-    used = day.archived_days(found, settings, {rain.day for rain in archived})
-    rows = [
-        {
-            "day": rain.day,
-            "product": rain.product,
-            "version": rain.version,
-            "in_use": rain.day in used and used[rain.day].sha256 == rain.sha256,
-            "mean_mm": round(float(rain.precipitation.mean()), 1),
-            "max_mm": round(float(rain.precipitation.max()), 1),
-            "missing_share": round(float(rain.precipitation.isnull().mean()), 3),
-            "fetched_at": rain.fetched_at,
-        }
-        for rain in archived
-    ]
-    show_table(rows, as_json)
-
-
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -226,13 +151,13 @@ def train(region: RegionPath = None, as_json: Json = False) -> None:
     from lswarn import retraining
 
     settings = load_settings()
-    found = _region(region, settings)
-    taken = retraining.snapshot(found, settings, _now())
+    found = region_of(region, settings)
+    taken = retraining.snapshot(found, settings, clock())
     with progress("training", found.model.steps) as advance:
         model_id = retraining.train(
             found, settings, taken, lambda step, losses: advance(step, f"loss {losses['total']:.3f}")
         )
-    scores = retraining.evaluate(found, settings, taken, model_id, _now())
+    scores = retraining.evaluate(found, settings, taken, model_id, clock())
     promotion = retraining.promote(found, settings, taken, model_id, scores)
     told = {"model": model_id, "promoted": promotion.promoted, "reason": promotion.reason}
     show_facts(told | _figures(scores.as_dict()), as_json)
@@ -242,7 +167,7 @@ def train(region: RegionPath = None, as_json: Json = False) -> None:
 def models_list(region: RegionPath = None, as_json: Json = False) -> None:
     """Every model of the region: its role, its snapshot, its scores on ground it had not seen."""
     settings = load_settings()
-    found = _region(region, settings)
+    found = region_of(region, settings)
     with transaction(open_database(settings)) as conn:
         rows = [vars(row) for row in inputs.find_models(conn, found)]
     if not as_json:
@@ -258,36 +183,75 @@ def run(
     region: RegionPath = None,
     date_: Annotated[
         datetime | None,
-        typer.Option("--date", formats=["%Y-%m-%d"], help="UTC day; left out: yesterday.", show_default=False),
+        typer.Option("--date", formats=DAY, help="UTC day; left out: yesterday.", show_default=False),
     ] = None,
+    lead: Annotated[int, typer.Option(min=0, max=3, help="Also an outlook of so many days, by forecast rain.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, publish and send nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """One day: ingest, assess, publish, deliver. Safe to repeat.
 
-    Example: lswarn run region.toml --date 2026-03-06 --dry-run
+    Example: lswarn run region.toml --date 2026-03-06 --lead 3 --dry-run
     """
     from lswarn import day
 
     settings = load_settings()
-    found = _region(region, settings)
-    now = _now()
+    found = region_of(region, settings)
+    now = clock()
     window = day.ingest(found, settings, date_.date() if date_ else day.yesterday(now), now)
+    ahead = day.ingest_outlook(found, settings, window.day, lead, now) if lead else []
     with progress("blocks", None) as advance:
-        assessment = day.assess(found, settings, window, lambda done, total: advance(done, "", total))
-    publication = day.publish(found, settings, assessment, now, dry_run=dry_run)
+        assessment, *outlooks = (
+            day.assess(found, settings, each, lambda done, total: advance(done, "", total)) for each in (window, *ahead)
+        )
+    publication = day.publish(found, settings, assessment, now, outlooks=outlooks, dry_run=dry_run)
     told: dict[str, object] = {
         "region": found.name,
         "valid_day": window.day,
         "rain_grade": window.grade,
         "zones": len(assessment.zones),
         "exceedances": len(assessment.exceedances),
+        "outlook_days": [each.day for each in ahead],
         "published": "no (dry run)" if dry_run else publication.sentence,
         "messages": [message.subject for message in publication.messages],
     }
     if not dry_run:
-        told["delivered"] = day.deliver(settings, _now).sentence
+        told["delivered"] = day.deliver(settings, clock).sentence
     show_facts(told, as_json)
+
+
+@app.command()
+def hindcast(
+    start: Annotated[datetime, typer.Argument(formats=DAY, help="First day.")],
+    end: Annotated[datetime, typer.Argument(formats=DAY, help="Last day.")],
+    region: RegionPath = None,
+    as_of_latency: Annotated[
+        bool, typer.Option("--as-of-latency", help="Only rain that was due by the hour of each day's run.")
+    ] = False,
+    at: Annotated[
+        datetime, typer.Option(formats=["%H:%M"], help="UTC hour of the run, on the day after.", show_default="15:30")
+    ] = datetime(1900, 1, 1, 15, 30),  # noqa: DTZ001 (an hour of the day)
+    as_json: Json = False,
+) -> None:
+    """Past days as they would have been run: recorded apart from the daily runs, and nobody is told.
+
+    Example: lswarn hindcast 2024-07-01 2024-07-31 region.toml --as-of-latency --at 05:30
+    """
+    from lswarn import day
+
+    settings = load_settings()
+    found = region_of(region, settings)
+    days = [start.date() + timedelta(days=n) for n in range((end - start).days + 1)]
+    if not days:
+        raise typer.BadParameter(f"END {end:%Y-%m-%d} is before START {start:%Y-%m-%d}")
+    rows = []
+    with progress("days", len(days)) as advance:
+        for done, each in enumerate(days, 1):
+            as_of = datetime.combine(each + timedelta(days=1), at.time(), UTC) if as_of_latency else None
+            ran = day.hindcast(found, settings, each, clock(), as_of=as_of)
+            rows.append({"day": ran.day, "rain_grade": ran.grade, "run_id": ran.run_id} | asdict(ran.exposure))
+            advance(done, str(each))
+    show_table(rows, as_json)
 
 
 @app.command()
@@ -295,7 +259,7 @@ def deliver(as_json: Json = False) -> None:
     """Send every queued message that is due; safe to repeat, and to run from several machines."""
     from lswarn import day
 
-    delivery = day.deliver(load_settings(), _now)
+    delivery = day.deliver(load_settings(), clock)
     show_facts(asdict(delivery), as_json)
     if delivery.refused:
         raise DeliveryError("not every message was taken; it will be tried again")
@@ -305,7 +269,7 @@ def deliver(as_json: Json = False) -> None:
 def alerts_list(region: RegionPath = None, as_json: Json = False) -> None:
     """What has been said of each warning area, newest last, and to how many it was delivered."""
     settings = load_settings()
-    found = _region(region, settings)
+    found = region_of(region, settings)
     with transaction(open_database(settings)) as conn:
         show_table([vars(row) for row in outbox.find_alert_history(conn, found)], as_json)
 
@@ -314,7 +278,7 @@ def alerts_list(region: RegionPath = None, as_json: Json = False) -> None:
 def runs(region: RegionPath = None, as_json: Json = False) -> None:
     """The last published runs, superseded ones too: which day, which rain, which model."""
     settings = load_settings()
-    found = _region(region, settings)
+    found = region_of(region, settings)
     with transaction(open_database(settings)) as conn:
         rows = [vars(row) for row in store.find_runs(conn, found)]
     show_table(rows, as_json)
@@ -326,7 +290,7 @@ def status_(region: RegionPath = None, as_json: Json = False) -> None:
     settings = load_settings()
     with transaction(open_database(settings)) as conn:
         if region or settings.region or Path("region.toml").exists():
-            names = [_region(region, settings).name]
+            names = [region_of(region, settings).name]
         else:
             names = status.find_regions(conn)
         found = [asdict(status.find_status(conn, name)) for name in names]
@@ -343,7 +307,7 @@ def demo(
     """Ten days from rain to warnings, on real terrain in a made world; ends with a report and what to try next."""
     from lswarn.demo import story
 
-    told = story.tell(folder, load_settings(), say, _now)
+    told = story.tell(folder, load_settings(), say, clock)
     show_table(told.rows, False)
     say(told.next_steps)
 
@@ -351,11 +315,3 @@ def demo(
 def _figures(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Those a person asks for first."""
     return {name: scores[name] for name in ("auc", "average_precision", "brier_skill", "physics_consistency")}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _region(named: Path | None, settings: Settings) -> Region:
-    return find_region(named, settings.region)

@@ -1,0 +1,42 @@
+"""The tables of schema `lswarn`, as SQLAlchemy sees them. The views stand in the migrations alone.
+
+Geometries are EPSG:4326; lengths and areas are computed in the region's metric CRS. Features keep the id of the file
+they came from (`source_id`), which is the id used everywhere outside the database.
+"""
+
+from lswarn.db.tables.columns import SCHEMA, metadata
+from lswarn.db.tables.found import (
+    class_area,
+    model,
+    rain_day,
+    rainfall_exceedance,
+    road_exposure,
+    run,
+    settlement_exposure,
+    susceptibility_zone,
+)
+from lswarn.db.tables.said import alert, alert_message, delivery, delivery_attempt, subscriber
+from lswarn.db.tables.watched import landslide, region, road, settlement, warning_area
+
+__all__ = [
+    "SCHEMA",
+    "alert",
+    "alert_message",
+    "class_area",
+    "delivery",
+    "delivery_attempt",
+    "landslide",
+    "metadata",
+    "model",
+    "rain_day",
+    "rainfall_exceedance",
+    "region",
+    "road",
+    "road_exposure",
+    "run",
+    "settlement",
+    "settlement_exposure",
+    "subscriber",
+    "susceptibility_zone",
+    "warning_area",
+]

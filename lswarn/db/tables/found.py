@@ -1,0 +1,221 @@
+"""What is known and what was found: rain, networks, and the runs of the days with all that lies in their zones."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Date,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from lswarn.db.tables.columns import (
+    INSTANT,
+    VALID,
+    check,
+    column,
+    key,
+    metadata,
+    of_region,
+    of_run,
+    probability,
+    shape,
+    spatial,
+    warned_class,
+)
+
+rain_day = Table(
+    "rain_day",
+    metadata,
+    key(),
+    of_region(),
+    column("day", Date, "The provider's UTC day"),
+    column("product", Text, "Such as IMERG-Late"),
+    column("version", Text, "Such as V07B; of a forecast, the instant it was issued"),
+    column("uri", Text, "Where the granule came from"),
+    column("sha256", Text, "Digest of its bytes"),
+    column("published_at", INSTANT, "When its provider says it was published; null = unknown", nullable=True),
+    column("forecast", Boolean, "Made before the day was over", server_default=text("false")),
+    column("fetched_at", INSTANT, "When it was fetched"),
+    column(
+        "superseded_at", INSTANT, "Since when a better granule of that day is there; null = the best", nullable=True
+    ),
+    UniqueConstraint("region", "day", "product", "version", "sha256"),
+    comment="Rain granules fetched, kept also when superseded",
+)
+
+model = Table(
+    "model",
+    metadata,
+    of_region(),
+    column("id", Text, "Content hash of the checkpoint"),
+    column("role", Text, "candidate, champion (in use, one a region) or retired"),
+    column("path", Text, "Checkpoint file"),
+    column("snapshot_id", Text, "Training snapshot it learned from"),
+    column("metrics", JSONB, "How it did on held-out blocks"),
+    column("made_at", INSTANT, "When it was trained"),
+    column("promoted_at", INSTANT, "When it last became champion", nullable=True),
+    PrimaryKeyConstraint("region", "id"),
+    check("role", "role IN ('candidate', 'champion', 'retired')"),
+    Index("uq_model_champion", "region", unique=True, postgresql_where=text("role = 'champion'")),
+    comment="Trained networks",
+)
+
+run = Table(
+    "run",
+    metadata,
+    key(),
+    of_region(),
+    column("valid_day", Date, "Last UTC day of the seven days of rain"),
+    column(
+        "kind",
+        Text,
+        "observed; outlook: of a day that was not over; hindcast: of a past day, with what had been published by then",
+        server_default="observed",
+    ),
+    column(
+        "lead_days", SmallInteger, "How many of the seven days are forecast: 0 but for an outlook", server_default="0"
+    ),
+    column("key", Text, "sha256 of everything it was made from: same key, same result"),
+    column(
+        "status",
+        Text,
+        "complete; lower_bound: rain is missing, modelled: rain is modelled, not observed: in both nothing follows from"
+        " a zone's absence; unknown: nothing is known at all",
+    ),
+    column("grade", Text, "A to E: how far the rain can be trusted"),
+    column("model_id", Text, "Network used; null where none was asked", nullable=True),
+    column("rain", JSONB, "Granules of the window: day, product, version, sha256, uri"),
+    column("missing", ARRAY(Date), "Days of the window without rain"),
+    column("rules_digest", Text, "sha256 of region.toml"),
+    column("assets_digest", Text, "Digest of the asset files"),
+    column("software", Text, "Version of lswarn"),
+    column("rasters", JSONB, "Class and probability rasters by name: path and sha256"),
+    column("published_at", INSTANT, "When it was published"),
+    column(
+        "superseded_at", INSTANT, "When a later run of that day and kind replaced it; null = it counts", nullable=True
+    ),
+    ForeignKeyConstraint(["region", "model_id"], ["model.region", "model.id"]),
+    check("grade", "grade IN ('A', 'B', 'C', 'D', 'E')"),
+    check(
+        "status",
+        "status = CASE WHEN model_id IS NULL THEN 'unknown' WHEN grade = 'E' OR lead_days > 0 THEN 'modelled'"
+        " WHEN grade = 'D' THEN 'lower_bound' ELSE 'complete' END",
+    ),
+    check("kind", "kind IN ('observed', 'outlook', 'hindcast')"),
+    check("lead", "lead_days >= 0 AND (kind = 'outlook') = (lead_days > 0)"),
+    Index("uq_run_current", "region", "valid_day", "kind", unique=True, postgresql_where=text("superseded_at IS NULL")),
+    comment="One publication of one day and kind; what a superseded run found is deleted, the run itself is kept",
+)
+
+class_area = Table(
+    "class_area",
+    metadata,
+    of_run(),
+    column("area_id", BigInteger, "Warning area", ForeignKey("warning_area.id")),
+    column("class", SmallInteger, "Susceptibility: 0 unknown, 1 very low, 2 low, 3 moderate, 4 high, 5 very high"),
+    column("area_m2", Double, "Area of that class, m²"),
+    PrimaryKeyConstraint("run_id", "area_id", "class"),
+    check("class", "class BETWEEN 0 AND 5"),
+    check("area", "area_m2 >= 0"),
+    comment="Area of each class in each warning area",
+)
+
+susceptibility_zone = Table(
+    "susceptibility_zone",
+    metadata,
+    key(),
+    of_run(),
+    warned_class(),
+    column("area_m2", Double, "Area, m²"),
+    probability("mean"),
+    probability("max"),
+    shape("POLYGON", "Extent"),
+    check("class", "class IN (4, 5)"),
+    check("area", "area_m2 > 0"),
+    # A mean of float32 cells may lie a rounding above their maximum.
+    check(
+        "probability", "0 <= probability_mean AND probability_mean <= probability_max + 1e-6 AND probability_max <= 1"
+    ),
+    check("geometry", VALID),
+    Index(None, "run_id"),
+    spatial("susceptibility_zone"),
+    comment="Connected cells of class high or very high",
+)
+
+rainfall_exceedance = Table(
+    "rainfall_exceedance",
+    metadata,
+    key(),
+    of_run(),
+    column("rain_mm", Double, "Rain of seven days, in the region's measure, mm"),
+    column("critical_mm", Double, "Critical rain of seven days, in the same measure, mm"),
+    column("safety_factor", Double, "critical_mm / rain_mm"),
+    column("lower_bound", Boolean, "More rain fell than was measured"),
+    shape("POLYGON", "Cell of the rain grid"),
+    check("rain", "rain_mm > 0 AND critical_mm > 0 AND safety_factor > 0"),
+    Index(None, "run_id"),
+    spatial("rainfall_exceedance"),
+    comment="Rain cells above their critical rainfall",
+)
+
+
+def _exposed(what: str) -> list[Any]:
+    return [
+        key(),
+        of_run(),
+        column("zone_id", BigInteger, "Zone it lies in", ForeignKey("susceptibility_zone.id")),
+        column(f"{what}_id", BigInteger, f"Which {what}", ForeignKey(f"{what}.id")),
+        column("area_id", BigInteger, "Warning area it lies in", ForeignKey("warning_area.id")),
+        warned_class(),
+    ]
+
+
+road_exposure = Table(
+    "road_exposure",
+    metadata,
+    *_exposed("road"),
+    column("length_m", Double, "Length inside, m"),
+    probability("mean"),
+    probability("max"),
+    shape("MULTILINESTRING", "The stretch inside"),
+    UniqueConstraint("zone_id", "road_id", "area_id"),
+    check("class", "class IN (4, 5)"),
+    check("length", "length_m > 0"),
+    Index(None, "run_id"),
+    Index(None, "road_id"),
+    spatial("road_exposure"),
+    comment="Stretch of one road in one zone and one warning area",
+)
+
+settlement_exposure = Table(
+    "settlement_exposure",
+    metadata,
+    *_exposed("settlement"),
+    column("area_m2", Double, "Area inside, m²"),
+    column("area_share", Double, "Share of the settlement's area inside, 0 to 1"),
+    column("people", Integer, "Share times population, rounded; null where the population is unknown", nullable=True),
+    probability("mean"),
+    probability("max"),
+    shape("MULTIPOLYGON", "The part inside"),
+    UniqueConstraint("zone_id", "settlement_id", "area_id"),
+    check("class", "class IN (4, 5)"),
+    check("share", "area_m2 > 0 AND area_share > 0 AND area_share <= 1"),
+    check("people", "people >= 0"),
+    Index(None, "run_id"),
+    Index(None, "settlement_id"),
+    spatial("settlement_exposure"),
+    comment="Part of one settlement in one zone and one warning area",
+)

@@ -1,0 +1,85 @@
+"""What is watched: the region, where warnings are given, what can be hit, and what slid before."""
+
+from sqlalchemy import Column, Date, Double, Integer, Table, Text, UniqueConstraint
+
+from lswarn.db.tables.columns import VALID, check, column, key, metadata, of_region, retired, shape, spatial
+
+region = Table(
+    "region",
+    metadata,
+    Column("name", Text, primary_key=True, comment="Identifier, as in region.toml"),
+    column("title", Text, "For people"),
+    column("srid", Integer, "EPSG code of the metric CRS in which lengths and areas are computed"),
+    shape("POLYGON", "The box that is watched"),
+    column("rules_digest", Text, "sha256 of region.toml as last recorded"),
+    column("assets_digest", Text, "Digest of the asset files as last recorded", server_default=""),
+    column("made", Text, "What of the inputs is made up; empty for a real region", server_default=""),
+    comment="What is watched",
+)
+
+warning_area = Table(
+    "warning_area",
+    metadata,
+    key(),
+    of_region(),
+    column("source_id", Text, "Id in the file; elsewhere = the rest of the region, in no other area"),
+    column("name", Text, "For people"),
+    shape("MULTIPOLYGON", "Extent"),
+    retired(),
+    UniqueConstraint("region", "source_id"),
+    check("geometry", VALID),
+    spatial("warning_area"),
+    comment="Areas in which warnings are given",
+)
+
+road = Table(
+    "road",
+    metadata,
+    key(),
+    of_region(),
+    column("source_id", Text, "Id in the file"),
+    column("name", Text, "As people call it; empty where unknown", server_default=""),
+    column("ref", Text, "Number on the signs; empty where unknown", server_default=""),
+    column("kind", Text, "Class of road in the file; empty where unknown", server_default=""),
+    column("length_m", Double, "Length, m"),
+    shape("MULTILINESTRING", "Course"),
+    retired(),
+    UniqueConstraint("region", "source_id"),
+    check("length", "length_m > 0"),
+    spatial("road"),
+    comment="Roads that can be hit",
+)
+
+settlement = Table(
+    "settlement",
+    metadata,
+    key(),
+    of_region(),
+    column("source_id", Text, "Id in the file"),
+    column("name", Text, "As people call it; empty where unknown", server_default=""),
+    column("kind", Text, "Class of settlement in the file; empty where unknown", server_default=""),
+    column("population", Integer, "People living there; null = unknown, which is not none", nullable=True),
+    column("area_m2", Double, "Area, m²"),
+    shape("MULTIPOLYGON", "Extent; a settlement given as a point is a disc around it"),
+    retired(),
+    UniqueConstraint("region", "source_id"),
+    check("geometry", VALID),
+    check("area", "area_m2 > 0"),
+    check("population", "population >= 0"),
+    spatial("settlement"),
+    comment="Settlements and buildings that can be hit",
+)
+
+landslide = Table(
+    "landslide",
+    metadata,
+    key(),
+    of_region(),
+    column("source_id", Text, "Id in the inventory"),
+    column("day", Date, "Day of the event; null = unknown", nullable=True),
+    shape("MULTIPOLYGON", "Extent; a landslide given as a point is a disc of its positional uncertainty"),
+    UniqueConstraint("region", "source_id"),
+    check("geometry", VALID),
+    spatial("landslide"),
+    comment="The inventory of landslides that happened",
+)

@@ -1,0 +1,329 @@
+"""The sections of region.toml: every entry, what it means, and what it may be.
+
+Frozen, and an unknown key is an error: a misspelt rule would be a rule that silently does not hold.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+FACTORS = (
+    "slope",
+    "curvature",
+    "aspect",
+    "landform",
+    "rock_type",
+    "river_distance",
+    "fault_distance",
+    "rainfall",
+    "temperature",
+    "seismic_intensity",
+)
+"""The ten conditioning factors, in the order of every stack, checkpoint and tensor."""
+
+UNITS: dict[str, dict[str, tuple[float, float]]] = {
+    "dem": {"m": (1.0, 0.0), "ft": (0.3048, 0.0)},
+    "slope": {"deg": (1.0, 0.0)},
+    "curvature": {"1/m": (1.0, 0.0)},
+    "aspect": {"deg": (1.0, 0.0)},
+    "landform": {"class": (1.0, 0.0)},
+    "rock_type": {"class": (1.0, 0.0)},
+    "river_distance": {"m": (1.0, 0.0), "km": (1000.0, 0.0)},
+    "fault_distance": {"m": (1.0, 0.0), "km": (1000.0, 0.0)},
+    "rainfall": {"mm/year": (1.0, 0.0), "mm/month": (12.0, 0.0)},
+    "temperature": {"degC": (1.0, 0.0), "K": (1.0, -273.15)},
+    "seismic_intensity": {"g": (1.0, 0.0), "m/s2": (1 / 9.80665, 0.0)},
+}
+"""Units a source may declare, with the scale and offset to the first one, which is the unit used everywhere."""
+
+DERIVABLE = ("slope", "curvature", "aspect", "landform", "river_distance", "temperature")
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Strict):
+    """Where one factor comes from: a file GDAL opens, a constant, or `derive` from the DEM.
+
+    Attributes:
+        file: raster or vector; `layer` and `field` choose within a vector, `band` within a raster.
+        nodata: a raster value to read as unknown, besides the file's own nodata tag.
+        unit: one of `UNITS`; the standard unit where left out.
+        constant: one value for the whole region, in `unit`.
+        derive: computed from the DEM (rivers: from its flow accumulation).
+        sea_level_deg_c, lapse_deg_c_per_km: of a derived temperature.
+        min_upslope_km2: a derived river starts where this much land drains through a cell.
+    """
+
+    file: Path | None = None
+    layer: str | None = None
+    field: str | None = None
+    band: int = Field(1, ge=1)
+    nodata: float | None = None
+    unit: str | None = None
+    constant: float | None = None
+    derive: bool = False
+    sea_level_deg_c: float = 15.0
+    lapse_deg_c_per_km: float = Field(6.5, ge=0, le=12)
+    min_upslope_km2: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if sum((self.file is not None, self.constant is not None, self.derive)) != 1:
+            raise ValueError('give exactly one of file = "…", constant = …, or "derive"')
+        return self
+
+
+def _source(value: object) -> object:
+    return {"derive": True} if value == "derive" else value
+
+
+AnySource = Annotated[Source, BeforeValidator(_source)]
+
+
+class Factors(Strict):
+    """The DEM and the sources of the ten factors."""
+
+    dem: AnySource
+    slope: AnySource = Source(derive=True)
+    curvature: AnySource = Source(derive=True)
+    aspect: AnySource = Source(derive=True)
+    landform: AnySource = Source(derive=True)
+    rock_type: AnySource
+    river_distance: AnySource
+    fault_distance: AnySource
+    rainfall: AnySource
+    temperature: AnySource
+    seismic_intensity: AnySource
+
+    @model_validator(mode="after")
+    def _units_and_derivations(self) -> Self:
+        faults = []
+        for name, units in UNITS.items():
+            source: Source = getattr(self, name)
+            if source.unit is not None and source.unit not in units:
+                faults.append(f"{name}: unit {source.unit!r} is unknown; use one of {', '.join(units)}")
+            if source.derive and name not in DERIVABLE:
+                faults.append(f"{name} cannot be derived from the DEM; give a file or a constant")
+        if self.dem.file is None:
+            faults.append("dem needs a file")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class Asset(Strict):
+    """A vector file of roads, settlements or warning areas, and which of its fields mean what.
+
+    Attributes:
+        id: field that names a feature for ever (loading again updates by it).
+        name, ref, kind, population: optional fields; `kind` is a road's class.
+        point_radius_m: a settlement given as a point stands for a place of this radius.
+    """
+
+    file: Path
+    layer: str | None = None
+    id: str
+    name: str | None = None
+    ref: str | None = None
+    kind: str | None = None
+    population: str | None = None
+    point_radius_m: float = Field(250.0, gt=0)
+
+
+class Assets(Strict):
+    """What can be hit, and the areas in which warnings are given."""
+
+    roads: Asset
+    settlements: Asset
+    warning_areas: Asset
+
+
+class Inventory(Strict):
+    """Known landslides: polygons, or points with the radius their location is good to.
+
+    Attributes:
+        date: field with the day of the event; undated events meet the place's critical rainfall.
+        point_radius_m: a point stands for a landslide of this radius.
+    """
+
+    file: Path
+    layer: str | None = None
+    id: str
+    date: str | None = None
+    point_radius_m: float = Field(45.0, gt=0)
+
+
+class RainLayout(Strict):
+    """How the files of a product that lswarn does not know hold a day.
+
+    Attributes:
+        variable: of a NetCDF file; `band` of a GeoTIFF. Exactly one of them.
+        unit: of the values; a rate is a mean over the day.
+        ends_h: hours from 00 UTC of the date in a file's name to the end of its 24 hours: 24 is the UTC day itself, 6
+            the gauge day that ends at 06 UTC on its date. A UTC day takes the file that shares most hours with it.
+        missing: values that mean unknown, besides what the file itself says.
+    """
+
+    variable: str | None = None
+    band: int | None = Field(None, ge=1)
+    unit: Literal["mm", "0.1 mm", "cm", "m", "inch", "mm/h", "kg m-2 s-1"]
+    ends_h: float = Field(24.0, ge=0, le=48)
+    missing: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if (self.variable is None) == (self.band is None):
+            raise ValueError("give exactly one of variable = … (NetCDF) or band = … (GeoTIFF)")
+        return self
+
+
+class RainSource(Strict):
+    """One rainfall product and where it lies.
+
+    Attributes:
+        product: a name from `rain.products.PRODUCTS`; any other name needs a `layout`.
+        at: folder, or http(s) address of the folder listing or of CMR's granule search; `{year} {month} {day} {doy}`
+            are filled in, of a forecast's issue. With a `layout`: of the file, whose name may hold `*`. Left out: the
+            product's own address.
+        latency_h: hours after the end of a day by which the product is due; left out: the product's own.
+        connections: at most so many at a time to its server.
+        layout: of a product that lswarn does not know.
+        quantile_map: file of `lswarn rain mapping`, which brings this product into the terms of the first one.
+    """
+
+    product: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,40}$")
+    at: str | None = None
+    latency_h: float | None = Field(None, gt=0)
+    connections: int = Field(4, ge=1, le=16)
+    layout: RainLayout | None = None
+    quantile_map: Path | None = None
+
+    @model_validator(mode="after")
+    def _layout_has_an_address(self) -> Self:
+        if self.layout is not None and (self.at is None or self.latency_h is None):
+            raise ValueError("a product with a layout needs at = … and latency_h = …")
+        return self
+
+
+class ThresholdZones(Strict):
+    """Polygons whose critical rainfall overrides the rest, each with its source and date."""
+
+    file: Path
+    layer: str | None = None
+    field: str
+    source_field: str = "source"
+    date_field: str = "date"
+
+
+class Threshold(Strict):
+    """Critical rainfall Rc, mm, in the region's measure: one value or a raster, and zones that override it.
+
+    `source` says where the value or raster comes from; it is printed beside every exceedance outside the zones.
+    """
+
+    constant_mm: float | None = Field(None, gt=0)
+    file: Path | None = None
+    source: str = ""
+    zones: ThresholdZones | None = None
+
+    @model_validator(mode="after")
+    def _some_origin(self) -> Self:
+        if self.constant_mm is not None and self.file is not None:
+            raise ValueError("give one of constant_mm = … or file = …, not both")
+        if self.constant_mm is None and self.file is None and self.zones is None:
+            raise ValueError("give constant_mm = …, file = … or zones = …")
+        if (self.constant_mm is not None or self.file is not None) and not self.source:
+            raise ValueError("say where the critical rainfall comes from: source = …")
+        return self
+
+
+class Rain(Strict):
+    """Products, best first, forecasts, and the critical rainfall.
+
+    Attributes:
+        sources: observed products, best first.
+        forecasts: forecast products of an outlook, best first.
+        measure: what is made of seven days: `sum`; `ari`, the antecedent index; `effective`, with decay `effective_k`.
+        min_known_days: with fewer of its seven days known, a cell is unknown; with one unknown, a lower bound.
+    """
+
+    sources: tuple[RainSource, ...] = Field(min_length=1)
+    forecasts: tuple[RainSource, ...] = ()
+    measure: Literal["sum", "ari", "effective"] = "sum"
+    effective_k: float = Field(0.84, gt=0, lt=1)
+    min_known_days: int = Field(6, ge=1, le=7)
+    threshold: Threshold
+
+    @field_validator("sources", "forecasts")
+    @classmethod
+    def _distinct(cls, sources: tuple[RainSource, ...]) -> tuple[RainSource, ...]:
+        if len({source.product for source in sources}) < len(sources):
+            raise ValueError("a product is named twice")
+        return sources
+
+
+class Model(Strict):
+    """How a model is trained. Its shape travels in the checkpoint, which wins on load.
+
+    Attributes:
+        rain: `monotone` (rain enters by a head that can only rise) or `channel` (an input channel, as published).
+        base_width, depth: channels of the first level, and how often the U-Net halves.
+        steps, batch, crop: optimiser steps, crops a step, cells along a crop's side.
+        positive_weight: class weight of landslide cells; left out: a quarter of the balance.
+        physics_weight: lambda of the physics penalty; `physics` chooses its form.
+        holdout: share of spatial blocks held out from training to judge the model.
+        seed: of everything random.
+    """
+
+    rain: Literal["monotone", "channel"] = "monotone"
+    base_width: int = Field(8, ge=4, le=64)
+    depth: int = Field(3, ge=1, le=5)
+    steps: int = Field(220, ge=1)
+    batch: int = Field(8, ge=1)
+    crop: int = Field(128, ge=32)
+    positive_weight: float | None = Field(None, gt=0)
+    physics_weight: float = Field(0.1, ge=0)
+    physics: Literal["linear", "log"] = "linear"
+    holdout: float = Field(0.25, gt=0, lt=0.9)
+    seed: int = 0
+
+
+class Alerts(Strict):
+    """When to warn.
+
+    Attributes:
+        min_zone_m2: smaller zones are not zones.
+        red_people: an alert is red once so many people live in very-high zones, orange below.
+        clear_after_days: complete days below a level before an alert steps down from it.
+    """
+
+    min_zone_m2: float = Field(3600.0, ge=0)
+    red_people: int = Field(1, ge=1)
+    clear_after_days: int = Field(2, ge=1)
+
+
+class Subscriber(Strict):
+    """Somebody who is told.
+
+    Attributes:
+        channel: `email` (address is a mail address) or `webhook` (address is a URL).
+        areas: ids of warning areas; empty means all.
+    """
+
+    name: str
+    channel: Literal["email", "webhook"]
+    address: str
+    areas: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _address_fits(self) -> Self:
+        if self.channel == "email" and ("@" not in self.address or any(c.isspace() for c in self.address)):
+            raise ValueError(f"{self.address!r} is not a mail address")
+        if self.channel == "webhook" and not self.address.startswith(("http://", "https://")):
+            raise ValueError(f"{self.address!r} is not an http(s) address")
+        return self
