@@ -185,9 +185,10 @@ def decide_outlooks(
     outlooks: Mapping[date, Mapping[str, Sequence[Hit]]],
     rules: Alerts,
 ) -> Decision:
-    """Decide every area's alert by the outlooks of the days ahead, all in one: open, raise or add to it, nothing else.
+    """Decide every area's alert by the outlooks of the days ahead, all in one: open it or raise it, nothing else.
 
-    An area takes the hits of the day that calls for the highest level, of several such days the earliest.
+    An area takes the hits of the day that calls for the highest level, of several such days the earliest. Where more
+    places are feared at a level that is in force, nothing is said: they are named on the day that rain has fallen.
 
     Args:
         made_on: last observed day: an alert that opens opens on it.
@@ -195,28 +196,25 @@ def decide_outlooks(
         outlooks: what very-high zones meet, by valid day and area.
     """
     changes: list[AlertChange] = []
-    after: dict[str, AlertState] = {}
-    for area_id in sorted(before.keys() | {area_id for hits in outlooks.values() for area_id in hits}):
+    after = dict(before)
+    for area_id in sorted({area_id for hits in outlooks.values() for area_id in hits}):
         old = before.get(area_id, AlertState(area_id, Level.NONE, made_on))
         day, found = _worst(area_id, outlooks, rules)
-        level = max(old.level, level_of(found, rules))
-        told = old.told | {hit.key for hit in found}
-        state = replace(old, level=level, told=told, outlook_only=old.outlook_only or level > old.level)
-        changes += _change(day or made_on, old, state, found)
-        if level > Level.NONE:
-            after[area_id] = state
+        level = level_of(found, rules)
+        if level > old.level:
+            told = old.told | {hit.key for hit in found}
+            after[area_id] = replace(old, level=level, told=told, outlook_only=True)
+            changes += _change(day, old, after[area_id], found)
     return Decision(tuple(changes), after)
 
 
 def _worst(
     area_id: str, outlooks: Mapping[date, Mapping[str, Sequence[Hit]]], rules: Alerts
-) -> tuple[date | None, tuple[Hit, ...]]:
-    """Of the days that hit anything in an area, the one that calls for the highest level, and its hits."""
-    days = [day for day in sorted(outlooks) if outlooks[day].get(area_id)]
-    if not days:
-        return None, ()
-    worst = max(days, key=lambda day: level_of(outlooks[day][area_id], rules))  # the first among equals
-    return worst, tuple(outlooks[worst][area_id])
+) -> tuple[date, tuple[Hit, ...]]:
+    """The day that calls for the highest level in an area, and what is hit there on it."""
+    hits = {day: tuple(outlooks[day].get(area_id, ())) for day in sorted(outlooks)}
+    worst = max(hits, key=lambda day: level_of(hits[day], rules))  # the first among equals
+    return worst, hits[worst]
 
 
 def _next(

@@ -335,16 +335,19 @@ class TestOutlook:
         assert "An outlook that calls for less withdraws nothing." in said
         assert "after 2 days with complete observed rain on which less is called for" in said
 
-    @pytest.mark.parametrize(
-        ("kind", "before", "headline"),
-        [(Kind.RAISE, Level.ORANGE, "Landslide outlook raised to RED"), (Kind.UPDATE, Level.RED, "more places")],
-    )
-    def test_of_an_alert_in_force(
-        self, change: AlertChange, outlook: Briefing, kind: Kind, before: Level, headline: str
-    ) -> None:
-        message = compose(replace(change, kind=kind, before=before), outlook)
-        assert headline in message.subject
-        assert "outlook" in message.subject
+    def test_of_an_alert_in_force(self, change: AlertChange, outlook: Briefing) -> None:
+        message = compose(replace(change, kind=Kind.RAISE, before=Level.ORANGE), outlook)
+        assert "Landslide outlook raised to RED" in message.subject
+
+    def test_when_it_has_come(self, change: AlertChange, briefing: Briefing) -> None:
+        come = replace(change, kind=Kind.UPDATE, before=change.after, new=frozenset(), confirmed=True)
+        message = compose(come, briefing)
+        assert "RED landslide warning: what was forecast has come" in message.subject
+        assert "So far this level rested on forecast rain. Now rain that has fallen calls for it too." in unwrapped(
+            message.text
+        )
+        assert "newly affected" not in message.text
+        assert message.payload["data"]["confirmed"] is True
 
     def test_a_program_is_told_too(self, change: AlertChange, outlook: Briefing) -> None:
         message = compose(change, outlook)

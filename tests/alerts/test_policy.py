@@ -267,12 +267,10 @@ class TestOutlooks:
             ("b", NEXT, (OTHER_ROAD,)),
         ]
 
-    def test_it_raises_and_updates_but_never_lowers(self) -> None:
+    def test_it_raises_but_never_lowers_nor_adds_places(self) -> None:
         orange = {"a": replace(RED["a"], level=Level.ORANGE)}
         assert decide_outlooks(DAY, orange, {NEXT: {"a": [TOWN]}}, RULES).changes[0].kind is Kind.RAISE
-        update = decide_outlooks(DAY, RED, {NEXT: {"a": [ROAD]}}, RULES)
-        assert (update.changes[0].kind, update.changes[0].new) == (Kind.UPDATE, {ROAD.key})
-        assert update.after["a"].level is Level.RED
+        assert decide_outlooks(DAY, RED, {NEXT: {"a": [ROAD]}}, RULES) == Decision((), RED)
         assert decide_outlooks(DAY, RED, {NEXT: {}}, RULES) == Decision((), RED)
 
     def test_a_rain_that_never_comes_is_taken_back_by_observed_days(self) -> None:
@@ -321,7 +319,7 @@ class TestOutlookLaws:
     @given(seasons, rulebooks)
     def test_an_outlook_only_ever_adds(self, steps: list[Step], rules: Alerts) -> None:
         for _, observed, forecast, _ in live(steps, rules):
-            assert {change.kind for change in forecast.changes} <= {Kind.OPEN, Kind.RAISE, Kind.UPDATE}
+            assert {change.kind for change in forecast.changes} <= {Kind.OPEN, Kind.RAISE}
             assert level_in(forecast.after) >= level_in(observed.after)
             for area_id, state in observed.after.items():
                 assert forecast.after[area_id].below == state.below

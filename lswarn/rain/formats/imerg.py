@@ -43,7 +43,7 @@ class Granule:
         field: the variable.
         axes: names of its dimensions, in the file's order.
         lat, lon: its cells.
-        start_at: aware instant at which what it holds began.
+        start_at: aware instant at which what it holds began, or, where only a time axis says it, one within it.
         unit: of the values, as `units.MM_PER` names it.
         name: what errors call it.
     """
@@ -141,7 +141,7 @@ def _read_half(part: Part, start_at: datetime, bounds: Bounds | None) -> tuple[C
     with open_granule(part) as granule:
         if granule.unit != "mm/h":
             raise corrupt(part.uri, f"its rain is in {granule.unit}, not in mm/h")
-        if granule.start_at != start_at:
+        if not timedelta(0) <= granule.start_at - start_at < timedelta(hours=HOURS_EACH):
             raise corrupt(part.uri, f"begins {granule.start_at:%Y-%m-%d %H:%M:%S}, not {start_at:%Y-%m-%d %H:%M:%S}")
         cells = cut(granule.lat, granule.lon, bounds, part.uri)
         return cells, granule.read(cells).astype(np.float64)
@@ -195,19 +195,21 @@ def _axes(field: h5py.Dataset) -> tuple[str, ...]:
 
 
 def _start_at(file: h5py.File, home: h5py.Group, name: str) -> datetime:
-    """When the file begins, as its time axis and its header say it, which must agree."""
-    said = []
-    if isinstance(stamp := home.get("time"), h5py.Dataset):
-        said.append(_stamp(stamp))
+    """When the file begins, as its header or its time axis says it; where both do, they must agree on the day.
+
+    The time axis may name the begin or the middle of what the file holds: versions differ.
+    """
+    header, stamp = None, home.get("time")
     if start := _header(file, "FileHeader").get("StartGranuleDateTime"):
-        said.append(datetime.fromisoformat(start).astimezone(UTC).replace(microsecond=0))
+        header = datetime.fromisoformat(start).astimezone(UTC).replace(microsecond=0)
     elif begin := text(file, "BeginDate"):
-        said.append(datetime.fromisoformat(f"{begin}T{text(file, 'BeginTime') or '00:00:00Z'}").astimezone(UTC))
-    if not said:
+        header = datetime.fromisoformat(f"{begin}T{text(file, 'BeginTime') or '00:00:00Z'}").astimezone(UTC)
+    axis_at = _stamp(stamp) if isinstance(stamp, h5py.Dataset) else header
+    if axis_at is None:
         raise corrupt(name, "says no date, neither as time nor as FileHeader")
-    if len(set(said)) > 1:
-        raise corrupt(name, f"says two dates: time {said[0]:%Y-%m-%d %H:%M:%S}, header {said[1]:%Y-%m-%d %H:%M:%S}")
-    return said[0]
+    if header is not None and header.date() != axis_at.date():
+        raise corrupt(name, f"says two dates: time {axis_at:%Y-%m-%d %H:%M:%S}, header {header:%Y-%m-%d %H:%M:%S}")
+    return header or axis_at
 
 
 def _stamp(time: h5py.Dataset) -> datetime:
