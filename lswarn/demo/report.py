@@ -67,13 +67,24 @@ class ReportDay:
 
 @dataclass(frozen=True)
 class ReportMessage:
-    """One message that was sent. `area_id` is None for one about the whole region."""
+    """One message that was sent.
 
-    valid_day: date
+    Attributes:
+        day: whose run it came from; `outlook`: it speaks of a later one.
+        area_id: None for one about the whole region.
+    """
+
+    day: date
     area_id: str | None
     kind: Kind
     level: Level
     subject: str
+    outlook: bool = False
+
+    @property
+    def word(self) -> str:
+        """What kind of message it is, in a word or two."""
+        return "outlook" if self.outlook else self.kind.replace("_", " ")
 
 
 def write_report(
@@ -118,7 +129,7 @@ def write_report(
             }
             for day in days
         ],
-        said={(m.area_id, m.valid_day): m.kind for m in messages},
+        said={(m.area_id, m.day): m.word for m in messages},
         messages=messages,
         colours={level: LEVEL_COLOURS[level] for level in Level},
         calm=Level.NONE,

@@ -202,7 +202,14 @@ def _write_report(path: Path, region: Region, settings: Settings, world: World, 
         roads=gpd.read_file(region.assets.roads.file),
         settlements=gpd.read_file(region.assets.settlements.file),
         days=days,
-        messages=[ReportMessage(e.valid_day, e.area_id or None, e.kind, e.level, e.subject) for e in history],
+        messages=[_reported(event) for event in history],
+    )
+
+
+def _reported(event: outbox.AlertEvent) -> ReportMessage:
+    ran_for = line.yesterday(event.queued_at)
+    return ReportMessage(
+        ran_for, event.area_id or None, event.kind, event.level, event.subject, outlook=event.valid_day > ran_for
     )
 
 
