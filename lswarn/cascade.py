@@ -7,7 +7,7 @@ before stays archived. Rain of another product is brought into the terms of the 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -20,9 +20,8 @@ from lswarn.rain.accounts import token_warning
 from lswarn.rain.archive import archived_products, load_archived, load_days, save_day
 from lswarn.rain.families import require_one_family
 from lswarn.rain.fetch import fetch_day
-from lswarn.rain.grade import Grade
 from lswarn.rain.measures import Measure, find_measure
-from lswarn.rain.products import due_at, find_product, grade_of
+from lswarn.rain.products import due_at, find_product
 from lswarn.rain.quantile_map import QuantileMap, apply, load_quantile_map
 from lswarn.rain.thresholds import critical_rainfall
 from lswarn.rain.window import RainDay, RainWindow, rain_window, window_days
@@ -151,11 +150,19 @@ def _tell(source: RainSource, day: date, trouble: LswarnError, now: datetime, si
 
 def _warn_of_holes(region: Region, rain: RainDay) -> None:
     """Holes stay holes; but so many of them are worth a look."""
-    west, south, east, north = region.bbox
-    inside = rain.precipitation.sel(lat=slice(south, north), lon=slice(west, east))
-    share = float(inside.isnull().mean()) if inside.size else 0.0
+    share = float(inside(region, rain).isnull().mean())
     if share > MANY_HOLES:
         log.warning("%s: of %s, %.0f %% of the region's cells are missing", rain.uri, rain.day, 100 * share)
+
+
+def inside(region: Region, rain: RainDay) -> xr.DataArray:
+    """The cells that the region's box touches, without the margin that is archived around them."""
+    west, south, east, north = region.bbox
+    lat, lon = (rain.precipitation[axis].values for axis in ("lat", "lon"))
+    half_lat, half_lon = (lat[1] - lat[0]) / 2, (lon[1] - lon[0]) / 2
+    return rain.precipitation.sel(
+        lat=slice(south - half_lat, north + half_lat), lon=slice(west - half_lon, east + half_lon)
+    )
 
 
 def fetch_forecasts(region: Region, settings: Settings, day: date, lead_days: int, now: datetime) -> None:
@@ -319,81 +326,3 @@ def account_warning(settings: Settings, now: datetime) -> str | None:
 def _warn_of_account(settings: Settings, now: datetime) -> None:
     if warning := account_warning(settings, now):
         log.warning("%s", warning)
-
-
-# ── how it stands ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the rain of one day stands.
-
-    Attributes:
-        product, version: in use; empty where the day is missing.
-        grade: of a window made of such days alone; E where the day is missing.
-        age_h: hours since it was published (or, where nobody says when, fetched); None where it is missing.
-        mean_mm, max_mm, missing_share: over the region's rain cells.
-        state: whether the best product is there, not yet due, or overdue, in words.
-    """
-
-    day: date
-    product: str
-    version: str
-    grade: Grade
-    age_h: float | None
-    mean_mm: float | None
-    max_mm: float | None
-    missing_share: float | None
-    state: str
-
-
-def standing(region: Region, settings: Settings, now: datetime, days: Sequence[date]) -> list[Standing]:
-    """How the rain of some days stands: what is there, how old it is, what is due and what is overdue."""
-    archived = archived_days(region, settings, days)
-    return [_standing(region, day, archived.get(day), now) for day in days]
-
-
-def _standing(region: Region, day: date, rain: RainDay | None, now: datetime) -> Standing:
-    better = []
-    for source in region.rain.sources:
-        if rain is not None and rain.product == source.product:
-            break
-        due = due_at(source, day)
-        late_h = (now - due).total_seconds() / 3600
-        better.append(
-            f"{source.product} OVERDUE {late_h:.0f} h" if late_h >= 0 else f"{source.product} due {due:%d %b %H:%M} UTC"
-        )
-    state = "; ".join(better) or "best there is"
-    if rain is None:
-        return Standing(day, "", "", Grade.E, None, None, None, None, f"MISSING: {state}")
-    cells = rain.precipitation
-    return Standing(
-        day,
-        rain.product,
-        rain.version,
-        grade_of(rain.product),
-        round((now - (rain.published_at or rain.fetched_at)).total_seconds() / 3600, 1),
-        round(float(cells.mean()), 1),
-        round(float(cells.max()), 1),
-        round(float(cells.isnull().mean()), 3),
-        state,
-    )
-
-
-def archived_rows(region: Region, settings: Settings, days: Sequence[date]) -> list[dict[str, object]]:
-    """All that is archived of some days, superseded rain and forecasts too; one dict a granule."""
-    used = archived_days(region, settings, days)
-    return [
-        {
-            "day": rain.day,
-            "product": rain.product,
-            "version": rain.version,
-            "in_use": rain.day in used and used[rain.day].sha256 == rain.sha256,
-            "mean_mm": round(float(rain.precipitation.mean()), 1),
-            "max_mm": round(float(rain.precipitation.max()), 1),
-            "missing_share": round(float(rain.precipitation.isnull().mean()), 3),
-            "published_at": rain.published_at,
-            "fetched_at": rain.fetched_at,
-        }
-        for rain in load_archived(archive_of(region, settings), days)
-    ]

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from sqlalchemy import text
 
-from lswarn import cascade
+from lswarn import cascade, standing
 from lswarn.db.engine import open_database, transaction
 from lswarn.demo import layouts, storms
 from lswarn.demo.granules import late_path
@@ -195,13 +195,13 @@ def test_how_it_stands(house, at):
     now = house.run_at(day)
     at(now, *window_days(day))
     days = [day - timedelta(days=back) for back in reversed(range(8))]
-    rows = {row.day: row for row in cascade.standing(house.region, house.settings, now, days)}
+    rows = {row.day: row for row in standing.standing(house.region, house.settings, now, days)}
     assert rows[day].product == ""
     assert rows[day].state == "MISSING: IMERG-Late OVERDUE 0 h; IMERG-Early-GIS OVERDUE 11 h"
     early = house.world.days[5]
     assert (rows[early].product, rows[early].grade) == (LATE, Grade.A)
     next_day = day + timedelta(days=1)
-    (tomorrow,) = cascade.standing(house.region, house.settings, morning(next_day), [next_day])
+    (tomorrow,) = standing.standing(house.region, house.settings, morning(next_day), [next_day])
     assert tomorrow.state.startswith("MISSING: IMERG-Late due ")
     assert rows[min(rows)].state == "MISSING: IMERG-Late OVERDUE 168 h; IMERG-Early-GIS OVERDUE 179 h"
     assert rows[house.world.days[4]].age_h == pytest.approx(48.8, abs=0.1)

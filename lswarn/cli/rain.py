@@ -84,7 +84,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How the rain of the last days stands: product, grade, age, what is due and what is overdue."""
-    from lswarn import cascade
+    from lswarn import cascade, standing
 
     settings = load_settings()
     found = region_of(region, settings)
@@ -93,9 +93,9 @@ def status(
     _, last = _days(None, until)
     wanted = [last - timedelta(days=back) for back in reversed(range(days))]
     if archive:
-        show_table(cascade.archived_rows(found, settings, wanted), as_json)
+        show_table(standing.archived_rows(found, settings, wanted), as_json)
     else:
-        show_table([asdict(row) for row in cascade.standing(found, settings, clock(), wanted)], as_json)
+        show_table([asdict(row) for row in standing.standing(found, settings, clock(), wanted)], as_json)
 
 
 @app.command()
