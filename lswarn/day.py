@@ -144,16 +144,24 @@ def ingest_outlook(
 
 
 def assess(
-    region: Region, settings: Settings, window: RainWindow, on_progress: Callable[[int, int], None]
+    region: Region,
+    settings: Settings,
+    window: RainWindow,
+    on_progress: Callable[[int, int], None],
+    *,
+    model_id: str | None = None,
 ) -> Assessment:
-    """Classes, zones and exceedances of the day the window ends with, by the region's champion.
+    """Classes, zones and exceedances of the day the window ends with.
+
+    Args:
+        model_id: of the region's models; left out, the champion.
 
     Raises:
         StackNotBuilt, NoModel, CheckpointMismatch: with what to do about it.
     """
     folder = settings.region_dir(region.name)
     with transaction(open_database(settings)) as conn:
-        champion = inputs.find_champion(conn, region)
+        model = inputs.find_model(conn, region, model_id) if model_id else inputs.find_champion(conn, region)
         areas = assets.find_warning_areas(conn, region)
     with open_stack(region, folder / "factors") as factors:
         return assess_hazard(
@@ -161,7 +169,7 @@ def assess(
             window,
             critical_of(region, window),
             factors,
-            Predictor(load_checkpoint(champion.path), settings.device),
+            Predictor(load_checkpoint(model.path), settings.device),
             areas,
             folder / "days",
             min_zone_m2=region.alerts.min_zone_m2,

@@ -43,6 +43,13 @@ class Block:
         """This block and so many cells around it."""
         return Block(self.row - cells, self.col - cells, self.height + 2 * cells, self.width + 2 * cells)
 
+    def split(self, cells: int = BLOCK_CELLS) -> "Iterator[Block]":
+        """Blocks of at most `cells` a side that cover this one once, row by row."""
+        bottom, right = self.row + self.height, self.col + self.width
+        for row in range(self.row, bottom, cells):
+            for col in range(self.col, right, cells):
+                yield Block(row, col, min(cells, bottom - row), min(cells, right - col))
+
     def slices(self) -> tuple[slice, slice]:
         """Index of this block in a whole-grid array (for tests and small grids)."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
@@ -106,9 +113,7 @@ class Grid:
 
     def blocks(self, cells: int = BLOCK_CELLS) -> Iterator[Block]:
         """Blocks of at most `cells` a side that cover every cell once, row by row."""
-        for row in range(0, self.height, cells):
-            for col in range(0, self.width, cells):
-                yield Block(row, col, min(cells, self.height - row), min(cells, self.width - col))
+        return self.whole.split(cells)
 
     def block_transform(self, block: Block) -> Affine:
         """Transform of a block's own corner."""

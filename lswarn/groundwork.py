@@ -5,12 +5,13 @@ Repeated whenever region.toml or a file it names has changed; what has not chang
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
 from functools import partial
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from lswarn.db import assets
@@ -18,6 +19,7 @@ from lswarn.db.engine import open_database, transaction
 from lswarn.errors import RegionError
 from lswarn.factors.check import check as check_files
 from lswarn.factors.stack import FactorStack, build_stack
+from lswarn.inventory import load_inventory, summary
 from lswarn.rain.families import require_forecasts, require_one_family
 from lswarn.rain.measures import find_measure
 from lswarn.rain.products import address, find_product
@@ -32,9 +34,13 @@ ANY_DAY = date(2026, 1, 1)
 MEANINGS = ("id", "name", "ref", "kind", "population")
 
 
-def check(region: Region) -> list[str]:
-    """Everything that is wrong in region.toml and the files it names, a sentence each; empty if nothing is."""
-    problems = check_files(region)
+def check(region: Region, today: date | None = None) -> list[str]:
+    """Everything that is wrong in region.toml and the files it names, a sentence each; empty if nothing is.
+
+    Args:
+        today: no landslide can have happened after it; left out: that is not asked.
+    """
+    problems = check_files(region, today)
     for source in (*region.rain.sources, *region.rain.forecasts):
         try:
             address(source, ANY_DAY, ANY_DAY if find_product(source).forecast else None)
@@ -68,8 +74,11 @@ def build(region: Region, settings: Settings, on_progress: Callable[[str, float]
     return build_stack(region, settings.region_dir(region.name) / "factors", on_progress=on_progress)
 
 
-def load_assets(region: Region, settings: Settings) -> dict[str, int]:
+def load_assets(region: Region, settings: Settings, today: date | None = None) -> dict[str, int]:
     """Put roads, settlements, warning areas and known landslides into the database; known ones are updated.
+
+    Args:
+        today: no landslide can have happened after it; left out: that is not asked.
 
     Returns:
         How many features there are of each.
@@ -78,7 +87,7 @@ def load_assets(region: Region, settings: Settings) -> dict[str, int]:
         name: _features(region, getattr(region.assets, name), f"assets.{name}")
         for name in ("roads", "settlements", "warning_areas")
     }
-    landslides = _landslides(region)
+    landslides = load_inventory(region.inventory, bbox=region.bbox, today=today).events
     digest = hashlib.sha256()
     for frame in frames.values():
         digest.update(frame.to_wkb().to_csv(index=False).encode())
@@ -87,6 +96,27 @@ def load_assets(region: Region, settings: Settings) -> dict[str, int]:
         assets.record_assets(conn, region, **frames)
         assets.record_landslides(conn, region, landslides)
     return {name.replace("_", " "): len(frame) for name, frame in (frames | {"landslides": landslides}).items()}
+
+
+def load_landslides(region: Region, settings: Settings, today: date) -> dict[str, Any]:
+    """Put the inventory into the database; known events are updated, by their id, and none is forgotten.
+
+    Returns:
+        What was read and done, in figures (`inventory.summary`): of the file, and `known`: of all the database has now.
+
+    Raises:
+        RegionError: as `inventory.load_inventory`.
+        DatabaseError: the region is not recorded yet.
+    """
+    reading = load_inventory(region.inventory, bbox=region.bbox, today=today)
+    with transaction(open_database(settings), region) as conn:
+        recorded = assets.record_landslides(conn, region, reading.events)
+        known = assets.find_landslides(conn, region)
+    return {
+        **summary(reading, region.inventory),
+        **asdict(recorded),
+        "known": {"teaching": len(known.teaching), **known.left_out},
+    }
 
 
 def _features(region: Region, asset: Asset, context: str) -> gpd.GeoDataFrame:
@@ -102,23 +132,3 @@ def _features(region: Region, asset: Asset, context: str) -> gpd.GeoDataFrame:
     )
     columns = {meaning: frame[named[meaning]] if meaning in named else None for meaning in MEANINGS}
     return gpd.GeoDataFrame(columns, geometry=frame.geometry, index=frame.index)
-
-
-def _landslides(region: Region) -> gpd.GeoDataFrame:
-    """The inventory as id, day (null: undated) and geometry, in degrees."""
-    told = region.inventory
-    frame = load_vector(
-        told.file,
-        layer=told.layer,
-        fields=[field for field in (told.id, told.date) if field is not None],
-        crs="EPSG:4326",
-        bbox=region.bbox,
-        context="inventory",
-    )
-    day: pd.Series | None = None
-    if told.date is not None:
-        try:
-            day = pd.to_datetime(frame[told.date], errors="raise", utc=True).dt.date
-        except (ValueError, TypeError) as error:
-            raise RegionError(f"inventory: {told.file}: field {told.date!r}: {error}; write YYYY-MM-DD") from error
-    return gpd.GeoDataFrame({"id": frame[told.id], "day": day}, geometry=frame.geometry, index=frame.index)

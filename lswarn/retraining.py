@@ -16,7 +16,7 @@ import geopandas as gpd
 from lswarn.cascade import critical_of, fetch_days, find_known_days, measure_of, window_of
 from lswarn.db import assets, inputs
 from lswarn.db.engine import open_database, transaction
-from lswarn.errors import CheckpointMismatch, TrainingError
+from lswarn.errors import CheckpointMismatch, NoModel, TrainingError
 from lswarn.factors.stack import open_stack
 from lswarn.model.checkpoint import load_checkpoint, save_checkpoint
 from lswarn.model.evaluate import Evaluation, better
@@ -55,7 +55,10 @@ def snapshot(region: Region, settings: Settings, now: datetime) -> Path:
         TrainingError: nothing is left to learn from.
     """
     with transaction(open_database(settings)) as conn:
-        landslides = assets.find_landslides(conn, region).to_crs(region.crs)
+        known = assets.find_landslides(conn, region)
+    for reason, number in known.left_out.items():
+        log.info("%d landslides are not learnt from: %s", number, reason)
+    landslides = known.teaching.to_crs(region.crs)
     dated = landslides[landslides["day"].notna()]
     undated = landslides[landslides["day"].isna()]
     event_days = sorted(set(dated["day"]))
@@ -126,7 +129,14 @@ def train(region: Region, settings: Settings, taken: Path, on_step: Callable[[in
     """
     folder = settings.region_dir(region.name)
     with open_stack(region, folder / "factors") as factors:
-        checkpoint = train_model(region.model, factors, load_snapshot(taken), device=settings.device, on_step=on_step)
+        checkpoint = train_model(
+            region.model,
+            factors,
+            load_snapshot(taken),
+            device=settings.device,
+            on_step=on_step,
+            resume=_path(region, settings, "unfinished"),
+        )
     save_checkpoint(checkpoint, _path(region, settings, checkpoint.id))
     return checkpoint.id
 
@@ -166,6 +176,34 @@ def promote(region: Region, settings: Settings, taken: Path, model_id: str, scor
         with transaction(open_database(settings), region) as conn:
             inputs.promote_model(conn, region, model_id)
     return Promotion(model_id, wanted, reason)
+
+
+def promote_by_hand(region: Region, settings: Settings, model_id: str) -> str:
+    """Make a recorded model the champion whatever its scores; return its id.
+
+    Raises:
+        NoModel: it is not recorded.
+        CheckpointMismatch: its file is gone, or is not what it was.
+    """
+    with transaction(open_database(settings), region) as conn:
+        model = inputs.find_model(conn, region, model_id)
+        load_checkpoint(model.path)
+        inputs.promote_model(conn, region, model.id)
+    return model.id
+
+
+def roll_back(region: Region, settings: Settings) -> str:
+    """Put the model back in use that was champion before the present one; return its id.
+
+    Raises:
+        NoModel: there was none.
+        CheckpointMismatch: its file is gone, or is not what it was.
+    """
+    with transaction(open_database(settings)) as conn:
+        retired = [model for model in inputs.find_models(conn, region) if model.role == "retired"]
+    if not retired:
+        raise NoModel(f"region {region.name} has had no other champion; `lswarn models list` shows what there is")
+    return promote_by_hand(region, settings, max(retired, key=lambda model: model.promoted_at or model.made_at).id)
 
 
 def _scores(region: Region, settings: Settings, taken: Path, model_id: str) -> Evaluation:

@@ -144,18 +144,52 @@ class Assets(Strict):
 
 
 class Inventory(Strict):
-    """Known landslides: polygons, or points with the radius their location is good to.
+    """Known landslides: polygons, or points with the accuracy of their location, in a vector file or a CSV.
+
+    A column that is not named is recognised by the names in `inventory.COLUMNS`, those of NASA's catalogues among them.
 
     Attributes:
+        id: field that names an event for ever (loading again updates by it).
         date: field with the day of the event; undated events meet the place's critical rainfall.
+        accuracy: field with how far off the location may be: metres, or words such as `exact`, `5km`, `unknown`. In a
+            file without one, a point's location is good to `point_radius_m`, and a polygon lies as it was drawn.
+        trigger: field with what set the landslide off.
+        x, y: columns of a CSV with longitude and latitude, degrees; or east and north in `crs`.
+        crs: of x and y; left out: degrees (EPSG:4326).
         point_radius_m: a point stands for a landslide of this radius.
+        max_accuracy_m: an event whose location is worse is kept but not learnt from. 100 m: off by three cells of 30 m
+            it is still on its hillside; a point good to 1 km would teach the slope of another one.
+        triggers: what is learnt from: families (`rain`, `melt`, `other`, `unknown`), or words as they stand in the
+            file. Earthquakes never teach rain.
     """
 
     file: Path
     layer: str | None = None
-    id: str
+    id: str | None = None
     date: str | None = None
+    accuracy: str | None = None
+    trigger: str | None = None
+    x: str | None = None
+    y: str | None = None
+    crs: str | None = None
     point_radius_m: float = Field(45.0, gt=0)
+    max_accuracy_m: float = Field(100.0, gt=0)
+    triggers: tuple[str, ...] = Field(("rain", "unknown"), min_length=1)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the file is a CSV, with coordinates in columns."""
+        return self.file.suffix.lower() in (".csv", ".tsv", ".txt")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if any("earthquake" in trigger.lower() for trigger in self.triggers):
+            raise ValueError("triggers: an earthquake teaches nothing about rain; take it out")
+        if (self.x is None) != (self.y is None):
+            raise ValueError("give both x = … and y = …, or neither")
+        if not self.is_table and (self.x or self.crs):
+            raise ValueError("x, y and crs are of a CSV; a vector file has geometries and says its CRS")
+        return self
 
 
 class RainLayout(Strict):
@@ -271,8 +305,11 @@ class Model(Strict):
     """How a model is trained. Its shape travels in the checkpoint, which wins on load.
 
     Attributes:
+        network: `unet`, or a rival of the publication: `bpnn` (every cell by itself) or `resnet`.
         rain: `monotone` (rain enters by a head that can only rise) or `channel` (an input channel, as published).
-        base_width, depth: channels of the first level, and how often the U-Net halves.
+        base_width: channels of the U-Net's first level; the ResNet has twice, the BPNN four times as many throughout.
+        depth: how often the U-Net halves. Held-out ground has a guard band as wide as this sees, whatever the network,
+            so that all are judged on the same cells.
         steps, batch, crop: optimiser steps, crops a step, cells along a crop's side.
         positive_weight: class weight of landslide cells; left out: a quarter of the balance.
         physics_weight: lambda of the physics penalty; `physics` chooses its form.
@@ -280,6 +317,7 @@ class Model(Strict):
         seed: of everything random.
     """
 
+    network: Literal["unet", "bpnn", "resnet"] = "unet"
     rain: Literal["monotone", "channel"] = "monotone"
     base_width: int = Field(8, ge=4, le=64)
     depth: int = Field(3, ge=1, le=5)

@@ -85,26 +85,7 @@ def load_vector(
     Raises:
         RegionError: no such file, layer or field; no CRS; damaged; nothing inside `bbox`.
     """
-    _require(path, context)
-    try:
-        info = _describe(path, layer, context)
-        present, fid = [str(name) for name in info["fields"]], info["fid_column"]
-        if missing := [name for name in fields if name not in (*present, fid)]:
-            raise RegionError(
-                f"{context}: {path}: there is no field {', '.join(map(repr, missing))}; "
-                f"there are {', '.join(present) or 'none'}"
-            )
-        frame = pyogrio.read_dataframe(
-            path,
-            layer=layer,
-            columns=[name for name in fields if name in present],
-            bbox=_bounds_in("EPSG:4326", info["crs"], bbox) if bbox else None,
-            fid_as_index=fid in fields,
-        )
-    except VECTOR_ERRORS as error:
-        raise RegionError(f"{context}: {path}: cannot be read as a vector ({error}); is it complete?") from error
-    if fid in fields:
-        frame = frame.rename_axis(fid).reset_index()
+    frame = load_raw_vector(path, layer=layer, fields=fields, bbox=bbox, context=context)
     frame = frame.to_crs(crs)
     without = frame.geometry.isna() | frame.geometry.is_empty
     if without.any():
@@ -116,8 +97,53 @@ def load_vector(
         frame = frame.set_geometry(make_valid(frame.geometry.values))
     if frame.empty:
         where = f"inside {bbox}" if bbox else "in it"
-        raise RegionError(f"{context}: {path}: no feature {where}; it reaches over {_rounded(info['total_bounds'])}")
+        extent = _rounded(_describe(path, layer, context)["total_bounds"])
+        raise RegionError(f"{context}: {path}: no feature {where}; it reaches over {extent}")
     return frame[[*fields, "geometry"]].reset_index(drop=True)
+
+
+def fields_of(path: Path, *, layer: str | None = None, context: str) -> list[str]:
+    """Names of the fields of a vector file, the last that of its feature id where it has a name.
+
+    Raises:
+        RegionError: as `load_vector`.
+    """
+    info = _describe(path, layer, context)
+    return list(dict.fromkeys([*map(str, info["fields"]), *filter(None, [info["fid_column"]])]))
+
+
+def load_raw_vector(
+    path: Path,
+    *,
+    layer: str | None = None,
+    fields: Sequence[str] = (),
+    bbox: Bounds | None = None,
+    context: str,
+) -> gpd.GeoDataFrame:
+    """Features of a vector file as they are: in the file's CRS, invalid and missing geometries among them.
+
+    Args, Raises: as `load_vector`, but that there may be none.
+    """
+    info = _describe(path, layer, context)
+    present, fid = [str(name) for name in info["fields"]], info["fid_column"]
+    if missing := [name for name in fields if name not in (*present, fid)]:
+        raise RegionError(
+            f"{context}: {path}: there is no field {', '.join(map(repr, missing))}; "
+            f"there are {', '.join(present) or 'none'}"
+        )
+    # A GeoJSON may have its `id` among the fields as well.
+    by_fid = fid in fields and fid not in present
+    try:
+        frame = pyogrio.read_dataframe(
+            path,
+            layer=layer,
+            columns=[name for name in fields if name in present],
+            bbox=_bounds_in("EPSG:4326", info["crs"], bbox) if bbox else None,
+            fid_as_index=by_fid,
+        )
+    except VECTOR_ERRORS as error:
+        raise _unreadable(path, context, error) from error
+    return frame.rename_axis(fid).reset_index() if by_fid else frame
 
 
 @dataclass(frozen=True)
@@ -278,22 +304,30 @@ def _require(path: Path, context: str) -> None:
 
 def _describe(path: Path, layer: str | None, context: str) -> dict[str, Any]:
     """What pyogrio knows of one layer, which is in the file, has geometries, and says in which CRS."""
+    _require(path, context)
     if path.suffix.lower() == ".shp":  # a cut one reads as features without geometry; its head tells its length
         with path.open("rb") as stream:
             length = 2 * int.from_bytes(stream.read(28)[24:], "big")
         if path.stat().st_size < length:
             raise RegionError(f"{context}: {path}: cut off: {path.stat().st_size:,} of {length:,} bytes; copy it again")
-    layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-    if layer is None and len(layers) > 1:
-        raise RegionError(f"{context}: {path}: several layers; say which with layer = … ({', '.join(layers)})")
-    if layer is not None and layer not in layers:
-        raise RegionError(f"{context}: {path}: there is no layer {layer!r}; there are {', '.join(layers)}")
-    info: dict[str, Any] = pyogrio.read_info(path, layer=layer)
+    try:
+        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        if layer is None and len(layers) > 1:
+            raise RegionError(f"{context}: {path}: several layers; say which with layer = … ({', '.join(layers)})")
+        if layer is not None and layer not in layers:
+            raise RegionError(f"{context}: {path}: there is no layer {layer!r}; there are {', '.join(layers)}")
+        info: dict[str, Any] = pyogrio.read_info(path, layer=layer)
+    except VECTOR_ERRORS as error:
+        raise _unreadable(path, context, error) from error
     if info["geometry_type"] is None:
         raise RegionError(f"{context}: {path}: it is a table without geometries")
     if info["crs"] is None:
         raise RegionError(f"{context}: {path}: it has no CRS; assign the one it is in (ogr2ogr -a_srs EPSG:… …)")
     return info
+
+
+def _unreadable(path: Path, context: str, error: Exception) -> RegionError:
+    return RegionError(f"{context}: {path}: cannot be read as a vector ({error}); is it complete?")
 
 
 def _checked(raster: Warped) -> Warped:

@@ -70,8 +70,22 @@ def test_rain_by_hand(lswarn, house):
 def test_models_and_region(lswarn):
     (model,) = (each for each in told(lswarn("models", "list", "--json")) if each["role"] == "champion")
     assert 0.5 < model["metrics"]["auc"] <= 1
+    assert told(lswarn("models", "show", model["id"][:6], "--json"))["role"] == "champion"
+    assert f"{model['id']} is the champion" in lswarn("models", "promote", model["id"]).stdout
+    assert lswarn("run", "--model", model["id"]).returncode == 2
     assert "nothing is wrong" in lswarn("region", "check").stdout
     assert "ten factors" in lswarn("region", "build").stdout
+
+
+def test_an_inventory_by_hand(lswarn, tmp_path):
+    facts = told(lswarn("inventory", "check", "--json"))
+    assert facts["events"] == facts["dated"] == facts["teaching"] > 20
+    loaded = told(lswarn("inventory", "load", "--json"))
+    assert (loaded["new"], loaded["updated"], loaded["unchanged"]) == (0, 0, facts["events"])
+    (tmp_path / "glc.csv").write_text("event_id,event_date,latitude,longitude\n1,08/01/2999,36.2,-84.2\n")
+    done = lswarn("inventory", "check", "glc.csv")
+    assert done.returncode == 1
+    assert "'08/01/2999'" in done.stderr or "2999-08-01" in done.stderr
 
 
 def test_region_check_tells_every_fault_at_once(lswarn, house, tmp_path):

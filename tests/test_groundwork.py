@@ -8,7 +8,7 @@ from lswarn.region import Region
 
 @pytest.fixture
 def problems(make_region, monkeypatch):
-    monkeypatch.setattr(groundwork, "check_files", lambda region: [])
+    monkeypatch.setattr(groundwork, "check_files", lambda region, today: [])
 
     def problems(**rain) -> list[str]:
         facts = make_region().model_dump()

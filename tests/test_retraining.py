@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from lswarn import day as line
 from lswarn import retraining
 from lswarn.db import inputs
 from lswarn.db.engine import open_database, transaction
-from lswarn.errors import TrainingError
+from lswarn.errors import CheckpointMismatch, NoModel, TrainingError
 from lswarn.model.evaluate import Evaluation
 from lswarn.model.samples import load_snapshot
 
@@ -89,3 +90,42 @@ def test_a_champion_that_cannot_be_read_gives_way(house, taken, champion):
         champion.path.write_bytes(whole)
         with transaction(open_database(house.settings), house.region) as conn:
             inputs.promote_model(conn, house.region, champion.id)
+
+
+def test_a_model_is_promoted_by_hand_and_rolled_back(house, taken, champion):
+    with pytest.raises(NoModel, match="has had no other champion"):
+        retraining.roll_back(house.region.model_copy(update={"name": "nobody"}), house.settings)
+    with transaction(open_database(house.settings), house.region) as conn:
+        inputs.record_model(
+            conn, house.region, "beta", path=champion.path, snapshot_id=taken.name, metrics={}, made_at=NOW
+        )
+    assert retraining.promote_by_hand(house.region, house.settings, "be") == "beta"
+    assert roles(house) | {"beta": "champion", champion.id: "retired"} == roles(house)
+    assert retraining.roll_back(house.region, house.settings) == champion.id
+    assert roles(house) | {"beta": "retired", champion.id: "champion"} == roles(house)
+    with pytest.raises(NoModel, match="gamma: not recorded for demo"):
+        retraining.promote_by_hand(house.region, house.settings, "gamma")
+
+
+def test_a_model_whose_file_is_gone_is_not_promoted(house, taken, champion, tmp_path):
+    with transaction(open_database(house.settings), house.region) as conn:
+        inputs.record_model(
+            conn, house.region, "gone", path=tmp_path / "gone.pt", snapshot_id=taken.name, metrics={}, made_at=NOW
+        )
+    with pytest.raises(CheckpointMismatch, match="no such file"):
+        retraining.promote_by_hand(house.region, house.settings, "gone")
+    assert roles(house)[champion.id] == "champion"
+
+
+def test_a_shadow_run_is_made_by_the_model_named(house, taken, champion):
+    with transaction(open_database(house.settings), house.region) as conn:
+        inputs.record_model(
+            conn, house.region, "shadow", path=champion.path, snapshot_id=taken.name, metrics={}, made_at=NOW
+        )
+    day = house.world.days[1]
+    house.rain.now = house.run_at(day)
+    window = line.ingest(house.region, house.settings, day, house.rain.now)
+    shadow = line.assess(house.region, house.settings, window, lambda done, total: None, model_id="shad")
+    assert shadow.model_id == champion.id  # the same weights under another name
+    with pytest.raises(NoModel):
+        line.assess(house.region, house.settings, window, lambda done, total: None, model_id="none")

@@ -6,20 +6,19 @@ Rooms are entered where a command needs them: torch and GDAL take seconds to loa
 
 import logging
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.logging import RichHandler
 from rich.text import Text
 
 from lswarn import __version__
-from lswarn.cli import rain
+from lswarn.cli import inventory, models, rain
 from lswarn.cli.options import DAY, Json, RegionPath, clock, region_of
-from lswarn.db import inputs, outbox, server, status, store
+from lswarn.db import outbox, server, status, store
 from lswarn.db.engine import database_url, migrate, open_database, shown, transaction
 from lswarn.errors import DeliveryError, LswarnError, RegionError
 from lswarn.sections import FACTORS
@@ -34,13 +33,15 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database: a private PostGIS, and the schema.", no_args_is_help=True)
 region_app = typer.Typer(help="A region: its files and its ten factors.", no_args_is_help=True)
-models_app = typer.Typer(help="Models: what has been trained.", no_args_is_help=True)
 alerts_app = typer.Typer(help="Alerts: what has been said.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 app.add_typer(region_app, name="region")
+app.add_typer(inventory.app, name="inventory")
 app.add_typer(rain.app, name="rain")
-app.add_typer(models_app, name="models")
+app.add_typer(models.app, name="models")
 app.add_typer(alerts_app, name="alerts")
+app.command()(models.train)
+app.command()(models.evaluate)
 
 
 def main() -> None:
@@ -114,7 +115,7 @@ def region_check(region: RegionPath = None) -> None:
     from lswarn import groundwork
 
     found = region_of(region, load_settings())
-    if problems := groundwork.check(found):
+    if problems := groundwork.check(found, clock().date()):
         raise RegionError(*problems)
     say(f"{found.title}: nothing is wrong")
 
@@ -137,42 +138,9 @@ def region_build(region: RegionPath = None) -> None:
             advance(sum(done.values()), name)
 
         stack = groundwork.build(found, settings, tell)
-    counts = groundwork.load_assets(found, settings)
+    counts = groundwork.load_assets(found, settings, clock().date())
     told = ", ".join(f"{count} {what}" for what, count in counts.items())
     say(f"{found.title}: ten factors on {stack.grid.height} × {stack.grid.width} cells; {told}")
-
-
-# ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@app.command()
-def train(region: RegionPath = None, as_json: Json = False) -> None:
-    """Retrain: snapshot, train, evaluate, and promote the candidate if it is no worse than the champion."""
-    from lswarn import retraining
-
-    settings = load_settings()
-    found = region_of(region, settings)
-    taken = retraining.snapshot(found, settings, clock())
-    with progress("training", found.model.steps) as advance:
-        model_id = retraining.train(
-            found, settings, taken, lambda step, losses: advance(step, f"loss {losses['total']:.3f}")
-        )
-    scores = retraining.evaluate(found, settings, taken, model_id, clock())
-    promotion = retraining.promote(found, settings, taken, model_id, scores)
-    told = {"model": model_id, "promoted": promotion.promoted, "reason": promotion.reason}
-    show_facts(told | _figures(scores.as_dict()), as_json)
-
-
-@models_app.command("list")
-def models_list(region: RegionPath = None, as_json: Json = False) -> None:
-    """Every model of the region: its role, its snapshot, its scores on ground it had not seen."""
-    settings = load_settings()
-    found = region_of(region, settings)
-    with transaction(open_database(settings)) as conn:
-        rows = [vars(row) for row in inputs.find_models(conn, found)]
-    if not as_json:
-        rows = [{name: row[name] for name in ("id", "role", "made_at")} | _figures(row["metrics"]) for row in rows]
-    show_table(rows, as_json)
 
 
 # ── the line ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,6 +155,10 @@ def run(
     ] = None,
     lead: Annotated[int, typer.Option(min=0, max=3, help="Also an outlook of so many days, by forecast rain.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, publish and send nothing.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Ask this model, not the champion; with --dry-run only.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """One day: ingest, assess, publish, deliver. Safe to repeat.
@@ -195,6 +167,8 @@ def run(
     """
     from lswarn import day
 
+    if model and not dry_run:
+        raise typer.BadParameter("only the champion warns; add --dry-run, or `lswarn models promote` it")
     settings = load_settings()
     found = region_of(region, settings)
     now = clock()
@@ -202,13 +176,15 @@ def run(
     ahead = day.ingest_outlook(found, settings, window.day, lead, now) if lead else []
     with progress("blocks", None) as advance:
         assessment, *outlooks = (
-            day.assess(found, settings, each, lambda done, total: advance(done, "", total)) for each in (window, *ahead)
+            day.assess(found, settings, each, lambda done, total: advance(done, "", total), model_id=model)
+            for each in (window, *ahead)
         )
     publication = day.publish(found, settings, assessment, now, outlooks=outlooks, dry_run=dry_run)
     told: dict[str, object] = {
         "region": found.name,
         "valid_day": window.day,
         "rain_grade": window.grade,
+        "model": assessment.model_id,
         "zones": len(assessment.zones),
         "exceedances": len(assessment.exceedances),
         "outlook_days": [each.day for each in ahead],
@@ -310,8 +286,3 @@ def demo(
     told = story.tell(folder, load_settings(), say, clock)
     show_table(told.rows, False)
     say(told.next_steps)
-
-
-def _figures(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Those a person asks for first."""
-    return {name: scores[name] for name in ("auc", "average_precision", "brier_skill", "physics_consistency")}

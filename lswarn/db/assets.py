@@ -5,18 +5,21 @@ retired, never deleted, since past exposures speak of it.
 """
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import shapely
 from geoalchemy2 import Geometry
-from sqlalchemy import Column, Connection, Date, Integer, MetaData, Table, Text, text
+from sqlalchemy import Boolean, Column, Connection, Date, Double, Integer, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import insert
 
 from lswarn.db import tables
 from lswarn.db.engine import copy_rows
 from lswarn.errors import DatabaseError, RegionError
+from lswarn.events import count, lessons
 from lswarn.grid import Grid
 from lswarn.region import Region
 
@@ -28,9 +31,11 @@ ELSEWHERE = "elsewhere"
 INCOMING = Table(
     "incoming",
     MetaData(),
-    *(Column(name, Text) for name in ("source_id", "name", "ref", "kind")),
+    *(Column(name, Text) for name in ("source_id", "name", "ref", "kind", "trigger", "source")),
     Column("population", Integer),
     Column("day", Date),
+    Column("accuracy_m", Double),
+    Column("outline", Boolean),
     Column("geometry", Geometry("GEOMETRY", srid=4326, spatial_index=False)),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
@@ -64,11 +69,18 @@ MERGE = {
         SET name = excluded.name, kind = excluded.kind, population = excluded.population, area_m2 = excluded.area_m2,
             geometry = excluded.geometry, retired_at = NULL""",
     "landslide": """
-        INSERT INTO lswarn.landslide (region, source_id, day, geometry)
-        SELECT :region, source_id, day, extent
+        INSERT INTO lswarn.landslide AS known
+            (region, source_id, day, accuracy_m, trigger, source, outline, geometry)
+        SELECT :region, source_id, day, accuracy_m, trigger, source, outline, extent
         FROM incoming CROSS JOIN LATERAL (SELECT ST_Multi(ST_CollectionExtract(geometry, 3)) AS extent) AS flat
         WHERE NOT ST_IsEmpty(extent)
-        ON CONFLICT (region, source_id) DO UPDATE SET day = excluded.day, geometry = excluded.geometry""",
+        ON CONFLICT (region, source_id) DO UPDATE
+        SET day = excluded.day, accuracy_m = excluded.accuracy_m, trigger = excluded.trigger,
+            source = excluded.source, outline = excluded.outline, geometry = excluded.geometry
+        WHERE (known.day, known.accuracy_m, known.trigger, known.source, known.outline, ST_AsBinary(known.geometry))
+              IS DISTINCT FROM (excluded.day, excluded.accuracy_m, excluded.trigger, excluded.source,
+                                excluded.outline, ST_AsBinary(excluded.geometry))
+        RETURNING xmax = 0 AS added""",
 }
 
 RETIRE = """
@@ -168,23 +180,58 @@ def record_assets(
     _merge(conn, "settlement", facts)
 
 
-def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataFrame) -> None:
+@dataclass(frozen=True)
+class Recorded:
+    """What recording did: so many were new, so many changed, and so many were there already as they are."""
+
+    new: int
+    updated: int
+    unchanged: int
+
+
+@dataclass(frozen=True)
+class Landslides:
+    """The inventory as a model may see it.
+
+    Attributes:
+        teaching: events that may be learnt from, EPSG:4326: id, day (`datetime.date` or None), geometry (MultiPolygon).
+        left_out: why others may not, and how many (the rule is in `events.lessons`).
+    """
+
+    teaching: gpd.GeoDataFrame
+    left_out: dict[str, int]
+
+
+def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataFrame) -> Recorded:
     """Add landslides to the inventory, updating those it has. Points become discs of `inventory.point_radius_m`.
 
     Args:
-        landslides: columns id, day (`datetime.date`; null = unknown), geometry.
+        landslides: columns id, geometry, and where known day (`datetime.date`; null = unknown), accuracy_m (NaN =
+            unknown), trigger, source; as `inventory.Reading.events`.
 
     Raises:
         RegionError: an id is missing or given twice.
+        DatabaseError: the region is not recorded.
     """
-    _land(conn, _discs(landslides, region, region.inventory.point_radius_m), "inventory")
-    _merge(conn, "landslide", {"region": region.name}, retire=False)
+    facts = {"region": region.name}
+    if not conn.execute(text("SELECT 1 FROM lswarn.region WHERE name = :region"), facts).scalar():
+        raise DatabaseError(f"region {region.name} is not recorded; run: lswarn region build")
+    outline = shapely.get_dimensions(landslides.geometry.to_numpy()) == 2
+    discs = _discs(landslides, region, region.inventory.point_radius_m).assign(outline=outline)
+    _land(conn, discs, "inventory")
+    added = _merge(conn, "landslide", facts, retire=False)
+    return Recorded(added.count(True), added.count(False), len(landslides) - len(added))
 
 
-def find_landslides(conn: Connection, region: Region) -> gpd.GeoDataFrame:
-    """The inventory, EPSG:4326: id, day (`datetime.date` or None), geometry (MultiPolygon)."""
-    query = "SELECT source_id AS id, day, geometry FROM lswarn.landslide WHERE region = :region ORDER BY source_id"
-    return _read(conn, query, region=region.name)
+def find_landslides(conn: Connection, region: Region) -> Landslides:
+    """What may be learnt of the inventory, by the rules of region.toml, and how many events may not be, and why."""
+    query = """SELECT source_id AS id, day, accuracy_m, trigger, outline, geometry FROM lswarn.landslide
+               WHERE region = :region ORDER BY source_id"""
+    known = _read(conn, query, region=region.name)
+    known["accuracy_m"] = known["accuracy_m"].astype(float)
+    reasons = lessons(known, region.inventory)
+    teaching = known[np.array([not reason for reason in reasons], bool)].reset_index(drop=True)
+    return Landslides(teaching[["id", "day", "geometry"]], count(reasons))
 
 
 def find_warning_areas(conn: Connection, region: Region) -> gpd.GeoDataFrame:
@@ -203,9 +250,11 @@ def _land(conn: Connection, features: gpd.GeoDataFrame, key: str) -> None:
     ids = _ids(features["id"], key)
     columns = {
         "source_id": ids,
-        **{name: _texts(features, name) for name in ("name", "ref", "kind")},
+        **{name: _texts(features, name) for name in ("name", "ref", "kind", "trigger", "source")},
         "population": _population(features, ids, key),
-        "day": _days(features),
+        "day": _nullable(features, "day"),
+        "accuracy_m": _nullable(features, "accuracy_m"),
+        "outline": _nullable(features, "outline"),
         "geometry": _ewkb(features),
     }
     INCOMING.drop(conn, checkfirst=True)
@@ -214,8 +263,10 @@ def _land(conn: Connection, features: gpd.GeoDataFrame, key: str) -> None:
     conn.execute(text("ANALYZE incoming"))
 
 
-def _merge(conn: Connection, table: str, facts: dict[str, Any], *, retire: bool = True) -> None:
-    conn.execute(text(MERGE[table]), facts)
+def _merge(conn: Connection, table: str, facts: dict[str, Any], *, retire: bool = True) -> list[bool]:
+    """Returns, where the statement tells, of each row that was written whether it is new."""
+    result = conn.execute(text(MERGE[table]), facts)
+    added = list(result.scalars()) if result.returns_rows else []
     conn.execute(text(f"ANALYZE lswarn.{table}"))  # or the planner takes a full new table for an empty one
     if left_out := conn.execute(text(LEFT_OUT.format(table=table)), facts).scalars().all():
         log.warning("%d of %s have no extent and are left out: %s", len(left_out), table, ", ".join(left_out[:20]))
@@ -226,6 +277,7 @@ def _merge(conn: Connection, table: str, facts: dict[str, Any], *, retire: bool 
             f"warning_areas: {', '.join(stranded)} left the file with a warning in force, which nothing could end; "
             "keep the area until its all-clear"
         )
+    return added
 
 
 def _ids(ids: pd.Series, key: str) -> list[str]:
@@ -262,10 +314,10 @@ def _population(features: gpd.GeoDataFrame, ids: list[str], key: str) -> list[in
     return [None if pd.isna(count) else round(count) for count in counts]
 
 
-def _days(features: gpd.GeoDataFrame) -> list[Any]:
-    if "day" not in features:
+def _nullable(features: gpd.GeoDataFrame, name: str) -> list[Any]:
+    if name not in features:
         return [None] * len(features)
-    return [None if pd.isna(day) else day for day in features["day"]]
+    return [None if pd.isna(value) else value for value in features[name].astype(object)]
 
 
 def _discs(features: gpd.GeoDataFrame, region: Region, radius_m: float) -> gpd.GeoDataFrame:

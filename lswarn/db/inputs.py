@@ -105,10 +105,7 @@ def promote_model(conn: Connection, region: Region, model_id: str) -> None:
     retire = "UPDATE lswarn.model SET role = 'retired' WHERE region = :region AND role = 'champion' AND id <> :id"
     promote = """UPDATE lswarn.model SET role = 'champion', promoted_at = now()
                  WHERE region = :region AND id = :id AND role <> 'champion'"""
-    if model_id not in {model.id for model in find_models(conn, region)}:
-        raise NoModel(
-            f"model {model_id} of region {region.name} is not recorded; `lswarn models list` shows those that are"
-        )
+    find_model(conn, region, model_id)
     conn.execute(text(retire), facts)
     conn.execute(text(promote), facts)
 
@@ -119,6 +116,19 @@ def find_models(conn: Connection, region: Region) -> list[ModelRow]:
                     WHERE region = :region ORDER BY made_at DESC, id""")
     rows = conn.execute(query, {"region": region.name}).mappings()
     return [ModelRow(**{**row, "path": Path(row["path"])}) for row in rows]
+
+
+def find_model(conn: Connection, region: Region, model_id: str) -> ModelRow:
+    """One recorded network, by its id or by the beginning of it.
+
+    Raises:
+        NoModel: there is none, or several begin so.
+    """
+    found = [model for model in find_models(conn, region) if model.id.startswith(model_id)]
+    if len(found) != 1:
+        many = f"{len(found)} models of region {region.name} begin so" if found else f"not recorded for {region.name}"
+        raise NoModel(f"model {model_id}: {many}; `lswarn models list` shows those that are recorded")
+    return found[0]
 
 
 def find_champion(conn: Connection, region: Region) -> ModelRow:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import ConfigDict, TypeAdapter
@@ -23,6 +23,9 @@ from lswarn.sections import FACTORS, Model
 
 DEFAULT_MEASURE = "sum"
 """What is made of seven days of rain where a file, from before there was a choice, says nothing."""
+
+DEFAULT_NETWORK = "unet"
+"""What it is where a file says nothing of that."""
 
 FORMAT = 1
 """Raised whenever the same manifest and weights would compute something else than before."""
@@ -76,9 +79,11 @@ class Checkpoint:
     @property
     def manifest(self) -> str:
         """All but the weights, as JSON."""
-        # A file from before there was a choice of measure keeps the digest it was written with.
-        unsaid = {"measure"} if self.measure == DEFAULT_MEASURE else set()
-        return _JSON.dump_json(self, exclude={"state"} | unsaid).decode()
+        # A file from before there was a choice of measure or network keeps the digest it was written with.
+        unsaid: dict[str, Any] = {"measure": True} if self.measure == DEFAULT_MEASURE else {}
+        if self.config.network == DEFAULT_NETWORK:
+            unsaid["config"] = {"network"}
+        return _JSON.dump_json(self, exclude={"state": True} | unsaid).decode()
 
     @property
     def rain_max_mm(self) -> float:
@@ -97,10 +102,15 @@ _JSON = TypeAdapter(Checkpoint)
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; the path holds either all of it or what it held before."""
+    save_whole({"manifest": checkpoint.manifest, "digest": checkpoint.digest, "state": checkpoint.state}, path)
+
+
+def save_whole(content: dict[str, Any], path: Path) -> None:
+    """Write tensors and plain values; the path holds either all of them or what it held before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
         draft = Path(folder) / path.name
-        torch.save({"manifest": checkpoint.manifest, "digest": checkpoint.digest, "state": checkpoint.state}, draft)
+        torch.save(content, draft)
         draft.replace(path)
 
 

@@ -1,7 +1,7 @@
 """Crops of training ground, drawn at random, half of them around landslides."""
 
+import json
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +30,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Room:
-    """Part of the grid kept in memory, and the landslides in it (their positions in the snapshot)."""
+    """Part of the grid kept in memory, its number, and the landslides in it (their positions in the snapshot)."""
 
+    number: int
     block: Block
     factors: NDArray[np.float32]
     landslides: NDArray[np.int64]
@@ -52,7 +53,7 @@ class Crops:
         self._rng = np.random.default_rng(config.seed)
         self._blocks = [block for block in factors.grid.blocks(ROOM_CELLS) if not holdout.mask(block).all()]
         self._slid = [self._landslides(block) for block in self._blocks]
-        self._next = self._walk()
+        self._ahead: list[int] = []
         self._rooms: deque[_Room] = deque(maxlen=ROOMS_IN_MEMORY)
 
     @property
@@ -64,7 +65,7 @@ class Crops:
         """The next batch."""
         if len(self._rooms) < len(self._blocks):
             for _ in range(max(1, min(ROOMS_IN_MEMORY, len(self._blocks)) - len(self._rooms))):
-                self._rooms.append(next(self._next))
+                self._rooms.append(self._room(self._next()))
         slid = [(room, landslide) for room in self._rooms for landslide in room.landslides]
         crops = []
         for number in range(self._batch):
@@ -77,11 +78,27 @@ class Crops:
                 crops.append(self._crop(room, self._anywhere(room.block), None))
         return Batch(*(np.stack(parts) for parts in zip(*crops, strict=True)))
 
-    def _walk(self) -> Iterator[_Room]:
-        while True:
-            for i in self._rng.permutation(len(self._blocks)):
-                around = self._blocks[i].with_halo(self._size // 2)
-                yield _Room(self._blocks[i], self._factors.read(around), self._slid[i])
+    def state(self) -> str:
+        """All that the batches to come hang on, as JSON."""
+        rooms = [room.number for room in self._rooms]
+        return json.dumps({"random": self._rng.bit_generator.state, "rooms": rooms, "ahead": self._ahead})
+
+    def resume(self, state: str) -> None:
+        """Draw next what would have been drawn when `state` was told, of the same region and config."""
+        told = json.loads(state)
+        self._rng.bit_generator.state = told["random"]
+        self._ahead = told["ahead"]
+        self._rooms.clear()
+        self._rooms.extend(self._room(number) for number in told["rooms"])
+
+    def _next(self) -> int:
+        if not self._ahead:
+            self._ahead = [int(number) for number in self._rng.permutation(len(self._blocks))]
+        return self._ahead.pop(0)
+
+    def _room(self, number: int) -> _Room:
+        around = self._blocks[number].with_halo(self._size // 2)
+        return _Room(number, self._blocks[number], self._factors.read(around), self._slid[number])
 
     def _anywhere(self, block: Block) -> NDArray[np.int64]:
         while True:  # a room has training ground, else it would be none
@@ -102,7 +119,7 @@ class Crops:
         row, col = (int(c) for c in corner + low - self._size // 2)
         block = Block(row, col, self._size, self._size)
         factors = room.factors[:, corner[0] : corner[0] + self._size, corner[1] : corner[1] + self._size].copy()
-        factors[:, self._holdout.mask(block, judged=True)] = np.nan  # not even in the statistics of a batch
+        factors[:, self._holdout.hidden(block)] = np.nan
         cells = self._observed.at(block, factors, self._scenes(landslide))
         cells.label[:, self._holdout.mask(block)] = np.nan
         return factors, cells.rain, cells.label, cells.danger

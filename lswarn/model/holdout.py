@@ -1,11 +1,17 @@
-"""Which ground is held out from training, so that a model is judged where it has never been."""
+"""Which ground is held out from training, so that a model is judged where it has never been.
+
+A cut numbers the cells of a grid; the cells of some numbers are held out and judged, and around them lies a guard band
+that is neither trained on nor judged, as wide as the network sees. One code for the blocks that a model is gated by and
+for the folds of an evaluation (`folds`).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from lswarn.errors import TrainingError
 from lswarn.grid import Block, Grid
@@ -15,56 +21,99 @@ from lswarn.sections import Model
 SIDE_CELLS = 256
 """Side of a spatial block: smaller where a region has not sixteen of them, never under three guard bands."""
 
+NOWHERE = -1
+"""Number of a cell that belongs to no part of a cut, or lies outside the grid."""
+
+
+class Cut(Protocol):
+    """A grid cut into numbered parts; no cell is in two of them."""
+
+    def number(self, block: Block) -> NDArray[np.int32]:
+        """Number of the part that each cell of a block is in, else `NOWHERE`; the block may reach outside the grid."""
+        ...
+
+    def blocks(self, number: int) -> Iterator[Block]:
+        """Blocks, apart from each other, that cover one part and start where a network's phase does."""
+        ...
+
 
 @dataclass(frozen=True)
-class Holdout:
-    """A grid cut into spatial blocks, some of them held out.
+class Rectangles:
+    """A grid cut along straight lines.
 
     Attributes:
-        rows, cols: edges of the blocks, from 0 to the grid's height and width.
-        held: positions (i, j) of the blocks held out.
-        guard: cells along their inner edges that are neither trained on nor judged: as far as the network sees.
+        rows, cols: edges, from 0 to the grid's height and width.
+        numbers: of each rectangle, row by row; several may share one.
+        gap: cells along inner edges that belong to no part.
     """
 
     rows: tuple[int, ...]
     cols: tuple[int, ...]
-    held: frozenset[tuple[int, int]]
-    guard: int
+    numbers: tuple[tuple[int, ...], ...]
+    gap: int = 0
 
-    def judged(self) -> Iterator[Block]:
-        """Held-out ground within the guard band; the grid's own edge, where training ends too, needs none."""
-        for i, j in sorted(self.held):
-            (top, bottom), (left, right) = self._within(self.rows, i), self._within(self.cols, j)
-            yield Block(top, left, bottom - top, right - left)
+    def number(self, block: Block) -> NDArray[np.int32]:  # noqa: D102 (Cut)
+        i, within_i = self._place(self.rows, block.row, block.height)
+        j, within_j = self._place(self.cols, block.col, block.width)
+        numbers = np.array(self.numbers, np.int32)[np.ix_(i, j)]
+        return np.where(np.outer(within_i, within_j), numbers, NOWHERE).astype(np.int32)
 
-    def mask(self, block: Block, *, judged: bool = False) -> NDArray[np.bool_]:
-        """Whether each cell of a block is in held-out ground, or only in its judged part."""
-        i, within_i = self._place(self.rows, block.row, block.height, judged)
-        j, within_j = self._place(self.cols, block.col, block.width, judged)
-        return self._is_held[np.ix_(i, j)] & np.outer(within_i, within_j)
-
-    @cached_property
-    def _is_held(self) -> NDArray[np.bool_]:
-        held = np.zeros((len(self.rows) - 1, len(self.cols) - 1), bool)
-        held[tuple(np.transpose(sorted(self.held)))] = True
-        return held
+    def blocks(self, number: int) -> Iterator[Block]:  # noqa: D102 (Cut)
+        for i, row in enumerate(self.numbers):
+            for j, each in enumerate(row):
+                if each == number:
+                    (top, bottom), (left, right) = self._within(self.rows, i), self._within(self.cols, j)
+                    yield from Block(top, left, bottom - top, right - left).split()
 
     def _within(self, edges: tuple[int, ...], k: int) -> tuple[int, int]:
-        return edges[k] + self.guard * (k > 0), edges[k + 1] - self.guard * (k + 2 < len(edges))
+        return edges[k] + self.gap * (k > 0), edges[k + 1] - self.gap * (k + 2 < len(edges))
 
-    def _place(
-        self, edges: tuple[int, ...], first: int, count: int, judged: bool
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Along one axis: which block each cell is in, and whether it is within the guard (if only that counts)."""
+    def _place(self, edges: tuple[int, ...], first: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Along one axis: which rectangle each cell is in, and whether it is within it, clear of the gap."""
         at = np.arange(first, first + count)
         k = np.digitize(at, edges[1:-1])
-        bounds = np.array([self._within(edges, each) for each in range(len(edges) - 1)])
-        low, high = bounds[k].T
-        return k, (at >= low) & (at < high) if judged else np.ones(count, bool)
+        low, high = np.array([self._within(edges, each) for each in range(len(edges) - 1)])[k].T
+        return k, (at >= low) & (at < high)
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Ground held out from training.
+
+    Attributes:
+        cut: what the grid is cut into.
+        held: numbers of the parts held out.
+        guard: cells around them that are neither trained on nor judged: as far as the network sees.
+        hides: whether the network may not even see the factors of judged ground.
+    """
+
+    cut: Cut
+    held: frozenset[int]
+    guard: int
+    hides: bool = True
+
+    def judged(self) -> Iterator[Block]:
+        """Blocks that cover the ground to judge, which is `mask(block, judged=True)` of each."""
+        for number in sorted(self.held):
+            yield from self.cut.blocks(number)
+
+    def mask(self, block: Block, *, judged: bool = False) -> NDArray[np.bool_]:
+        """Whether each cell of a block is in held-out ground, guard band included, or only in its judged part."""
+        around = block if judged else block.with_halo(self.guard)
+        held = np.isin(self.cut.number(around), list(self.held))
+        if judged or not self.guard:
+            return held
+        # What a network sees of a cell is a square, hence the band's corners.
+        near = maximum_filter(held, 2 * self.guard + 1, mode="constant", cval=False)
+        return near[self.guard : self.guard + block.height, self.guard : self.guard + block.width]
+
+    def hidden(self, block: Block) -> NDArray[np.bool_]:
+        """Cells of a block whose factors no training may see, not even in the statistics of a batch."""
+        return self.mask(block, judged=True) if self.hides else np.zeros(block.shape, bool)
 
 
 def hold_out(grid: Grid, config: Model) -> Holdout:
-    """Cut a grid into nearly square blocks and hold a share `config.holdout` of them out.
+    """Cut a grid into nearly square blocks and hold a share `config.holdout` of them out, their guard bands included.
 
     The choice hangs on the grid and the seed alone, never on the landslides: ground held out stays so as the inventory
     grows, and yesterday's champion has not seen it either.
@@ -74,15 +123,20 @@ def hold_out(grid: Grid, config: Model) -> Holdout:
     """
     guard, phase = halo(config.depth), 2**config.depth
     side = max(3 * guard, min(SIDE_CELLS, int((grid.height * grid.width / 16) ** 0.5)))
-    rows, cols = (
-        (*(int(edge) // phase * phase for edge in np.linspace(0, n, max(1, n // side) + 1)[:-1]), n) for n in grid.shape
-    )
-    blocks = [(i, j) for i in range(len(rows) - 1) for j in range(len(cols) - 1)]
-    if len(blocks) < 2:
+    rows, cols = (edges(n, max(1, n // side), phase) for n in grid.shape)
+    wide = len(cols) - 1
+    count = (len(rows) - 1) * wide
+    if count < 2:
         raise TrainingError(
             f"{grid.height} x {grid.width} cells are too few to hold some out for judging: a network of depth "
             f"{config.depth} needs {2 * side} along one side; lower model.depth or widen the region"
         )
-    order = np.random.default_rng(config.seed).permutation(len(blocks))
-    count = min(max(1, round(config.holdout * len(blocks))), len(blocks) - 1)
-    return Holdout(rows, cols, frozenset(blocks[i] for i in order[:count]), guard)
+    numbers = tuple(tuple(range(row, row + wide)) for row in range(0, count, wide))
+    order = np.random.default_rng(config.seed).permutation(count)
+    held = order[: min(max(1, round(config.holdout * count)), count - 1)]
+    return Holdout(Rectangles(rows, cols, numbers, gap=guard), frozenset(map(int, held)), guard)
+
+
+def edges(cells: int, parts: int, phase: int) -> tuple[int, ...]:
+    """Edges of nearly equal parts of an axis, from 0 to its length, at multiples of the phase but for the last."""
+    return (*(int(edge) // phase * phase for edge in np.linspace(0, cells, parts + 1)[:-1]), cells)

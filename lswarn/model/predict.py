@@ -3,12 +3,14 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
+from torch import Tensor
 from torch.nn import functional
 
 from lswarn.errors import GridMismatch, ModelError
 from lswarn.model.checkpoint import Checkpoint
-from lswarn.model.unet import halo
+from lswarn.model.unet import MonotoneNetwork, phase, reach
+from lswarn.sections import FACTORS
 
 
 def device_of(name: str) -> torch.device:
@@ -25,8 +27,9 @@ def device_of(name: str) -> torch.device:
 class Predictor:
     """A checkpoint at work. Safe to share between threads.
 
-    Blocks that start at multiples of `2**depth` (all of `Grid.blocks` do), read with `halo` cells around them, NaN
-    outside the grid, give the probabilities of one block over everything, whatever their size, to 1e-4 of themselves.
+    Blocks that start at multiples of the network's `phase` (all of `Grid.blocks` do), read with `halo` cells around
+    them, NaN outside the grid, give the probabilities of one block over everything, whatever their size, to 1e-4 of
+    themselves.
     Runs in float32: bfloat16 would be up to three times faster, but moves odds by up to four percent, which is enough
     to move cells from class to class.
 
@@ -41,10 +44,10 @@ class Predictor:
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.model_id = checkpoint.id
         self.breaks = checkpoint.breaks
-        self.halo = halo(checkpoint.config.depth)
+        self.halo = reach(checkpoint.config)
         self.measure = checkpoint.measure
         self.rain_max_mm = checkpoint.rain_max_mm
-        self._phase = 2**checkpoint.config.depth
+        self._phase = phase(checkpoint.config)
         self._shift = np.log(checkpoint.positive_weight)
         self._device = device_of(device)
         self._network = checkpoint.network().to(self._device)
@@ -74,12 +77,47 @@ class Predictor:
         if factors.ndim != 3 or rain.ndim != 3 or factors.shape[1:] != rain.shape[1:]:
             raise GridMismatch(f"factors {factors.shape} and rain {rain.shape} do not cover the same cells")
         height, width = factors.shape[1:]
-        beyond = (0, -width % self._phase, 0, -height % self._phase)
         with torch.inference_mode():
-            x, r = (
-                functional.pad(torch.from_numpy(np.ascontiguousarray(a)).to(self._device), beyond, value=torch.nan)
-                for a in (factors, rain)
+            score = self._network(self._padded(factors), self._padded(rain))[0, :, :height, :width].cpu().numpy()
+        score[np.isnan(rain) | np.isnan(factors).any(0)] = np.nan
+        return score - np.float32(self._shift)
+
+    def critical_rainfall(self, factors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The least 7-day rain under which each cell enters each class above the lowest: `probability` turned around.
+
+        A cell is in a class or above exactly when its rain is at or above the class's critical rainfall; but for rains
+        so near to it that float32 cannot tell, about one in a million.
+
+        Args:
+            factors: [10, H, W] in the order of `region.FACTORS`, raw units, NaN = unknown.
+
+        Returns:
+            [4, H, W], mm, in the model's measure of seven days, for the classes LOW to VERY_HIGH, never falling from
+            one to the next, rounded up. 0: in the class without rain. inf: no rain puts it there, for what exceeds
+            `rain_max_mm` is judged as that much, whatever really fell. NaN: a factor is unknown.
+
+        Raises:
+            GridMismatch: not ten factors of a block.
+            ModelError: rain is a channel of this model, so there may be many such rains, or none.
+        """
+        if not isinstance(self._network, MonotoneNetwork):
+            raise ModelError(
+                f'model {self.model_id} has rain as a channel and no critical rainfall; train with rain = "monotone"'
             )
-            logit = self._network(x.unsqueeze(0), r.unsqueeze(0))[0, :, :height, :width].cpu().numpy()
-        logit[np.isnan(rain) | np.isnan(factors).any(0)] = np.nan
-        return logit - np.float32(self._shift)
+        if factors.ndim != 3 or len(factors) != len(FACTORS):
+            raise GridMismatch(f"factors {factors.shape} are not those of a block, ({len(FACTORS)}, height, width)")
+        height, width = factors.shape[1:]
+        wanted = torch.from_numpy(logit(self.breaks) + self._shift).to(self._device)
+        with torch.inference_mode():
+            exact = self._network.critical_rain(self._padded(factors), wanted)[0, :, :height, :width].cpu().numpy()
+        critical = exact.astype(np.float32)
+        critical = np.where(critical < exact, np.nextafter(critical, np.float32(np.inf)), critical)
+        critical[:, np.isnan(factors).any(0)] = np.nan
+        return critical
+
+    def _padded(self, values: NDArray[np.float32]) -> Tensor:
+        """[C, H, W] as a batch of one whose height and width the network can halve, NaN beyond."""
+        height, width = values.shape[1:]
+        beyond = (0, -width % self._phase, 0, -height % self._phase)
+        given = torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+        return functional.pad(given, beyond, value=torch.nan).unsqueeze(0)

@@ -7,7 +7,14 @@ from shapely import LineString, Point, Polygon, box
 from sqlalchemy import text
 
 from lswarn.db import outbox
-from lswarn.db.assets import find_landslides, find_warning_areas, record_assets, record_landslides, record_region
+from lswarn.db.assets import (
+    Recorded,
+    find_landslides,
+    find_warning_areas,
+    record_assets,
+    record_landslides,
+    record_region,
+)
 from lswarn.errors import DatabaseError, RegionError
 from lswarn.grid import Grid
 
@@ -141,23 +148,68 @@ class TestAssets:
 
 
 class TestLandslides:
+    @staticmethod
+    def events(ids, shapes, **columns):
+        facts = {"id": ids, "day": None, "accuracy_m": 0.0, "trigger": "rain"} | columns
+        return gpd.GeoDataFrame(facts, geometry=shapes, crs=4326)
+
     def test_polygons_stay_and_points_become_discs(self, recorded, conn):
         shapes = [box(-84.2, 36.2, -84.199, 36.201), Point(-84.3, 36.3)]
-        known = gpd.GeoDataFrame({"id": [7, 8], "day": [date(2014, 2, 3), None]}, geometry=shapes, crs=4326)
-        record_landslides(conn, recorded.region, known)
-        found = find_landslides(conn, recorded.region).set_index("id")
-        assert list(found["day"]) == [date(2014, 2, 3), None]
-        assert found.geometry["7"].geoms[0].equals(shapes[0])
-        assert found.to_crs(32616).area["8"] == pytest.approx(3.14159 * 45**2, rel=0.01)
+        known = self.events([7, 8], shapes, day=[date(2014, 2, 3), None], accuracy_m=[float("nan"), 20.0])
+        assert record_landslides(conn, recorded.region, known) == Recorded(2, 0, 0)
+        found = find_landslides(conn, recorded.region)
+        assert found.left_out == {}
+        teaching = found.teaching.set_index("id")
+        assert list(teaching["day"]) == [date(2014, 2, 3), None]
+        assert teaching.geometry["7"].geoms[0].equals(shapes[0])
+        assert teaching.to_crs(32616).area["8"] == pytest.approx(3.14159 * 45**2, rel=0.01)
+        kept = rows(conn, "landslide")
+        assert [(row["accuracy_m"], row["outline"]) for row in kept.values()] == [(None, True), (20, False)]
 
     def test_recording_again_updates_and_forgets_none(self, recorded, conn):
-        known = gpd.GeoDataFrame({"id": [1, 2], "day": [None, None]}, geometry=[Point(-84.3, 36.3)] * 2, crs=4326)
+        known = self.events([1, 2, 3], [Point(-84.3, 36.3 + n / 100) for n in range(3)])
+        assert record_landslides(conn, recorded.region, known) == Recorded(3, 0, 0)
+        assert record_landslides(conn, recorded.region, known) == Recorded(0, 0, 3)
+        changed = known.iloc[:2].assign(day=[date(2015, 1, 1), None], source=["News", ""])
+        assert record_landslides(conn, recorded.region, changed) == Recorded(0, 1, 1)
+        found = find_landslides(conn, recorded.region).teaching
+        assert list(zip(found["id"], found["day"], strict=True)) == [("1", date(2015, 1, 1)), ("2", None), ("3", None)]
+        assert rows(conn, "landslide")["1"]["source"] == "News"
+
+    def test_what_teaches_nothing_is_kept_and_counted(self, recorded, conn):
+        shapes = [Point(-84.3 + n / 100, 36.3) for n in range(5)]
+        known = self.events(
+            list("abcde"),
+            shapes,
+            accuracy_m=[0.0, 1000.0, float("nan"), 0.0, 0.0],
+            trigger=["Downpour", "rain", "rain", "earthquake", ""],
+        )
         record_landslides(conn, recorded.region, known)
-        record_landslides(conn, recorded.region, known.iloc[:1].assign(day=[date(2015, 1, 1)]))
         found = find_landslides(conn, recorded.region)
-        assert list(zip(found["id"], found["day"], strict=True)) == [("1", date(2015, 1, 1)), ("2", None)]
+        assert list(found.teaching["id"]) == ["a", "e"]
+        assert found.left_out == {
+            "location worse than 100 m": 1,
+            "location of unknown accuracy": 1,
+            "trigger earthquake": 1,
+        }
+        assert rows(conn, "landslide")["a"]["trigger"] == "Downpour"
+        generous = recorded.region.inventory.model_copy(update={"max_accuracy_m": 1000})
+        assert len(find_landslides(conn, recorded.region.model_copy(update={"inventory": generous})).teaching) == 3
+
+    def test_an_event_that_another_catalogue_told_of_is_learnt_once(self, recorded, conn):
+        place, day = Point(-84.3, 36.3), [date(2014, 2, 3)]
+        record_landslides(conn, recorded.region, self.events(["glc-1"], [place], day=day))
+        record_landslides(conn, recorded.region, self.events(["coolr-9"], [place], day=day, accuracy_m=[50.0]))
+        found = find_landslides(conn, recorded.region)
+        assert list(found.teaching["id"]) == ["glc-1"]
+        assert found.left_out == {"the same event as another": 1}
 
     def test_an_empty_inventory_is_an_empty_frame(self, recorded, conn):
         found = find_landslides(conn, recorded.region)
-        assert found.empty
-        assert found.crs.to_epsg() == 4326
+        assert found.teaching.empty
+        assert found.teaching.crs.to_epsg() == 4326
+        assert found.left_out == {}
+
+    def test_the_region_comes_first(self, world, conn):
+        with pytest.raises(DatabaseError, match="testland is not recorded; run: lswarn region build"):
+            record_landslides(conn, world.region, self.events([1], [Point(-84.3, 36.3)]))

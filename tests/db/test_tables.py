@@ -11,6 +11,7 @@ CHECKS = {
     "ck_settlement_geometry": "geometry = " + BOWTIE.format(kind="MULTIPOLYGON"),
     "ck_settlement_area": "area_m2 = 0",
     "ck_settlement_population": "population = -1",
+    "ck_landslide_accuracy": "accuracy_m = -1",
     "ck_landslide_geometry": "geometry = ST_GeomFromText('MULTIPOLYGON EMPTY', 4326)",
     "ck_model_role": "role = 'king'",
     "ck_run_grade": "grade = 'F'",

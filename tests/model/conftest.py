@@ -102,22 +102,22 @@ def trained(world: World) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def fresh() -> Callable[..., Checkpoint]:
-    """A checkpoint with random weights and busy running statistics, of any depth and kind of rain."""
+    """A checkpoint with random weights and busy running statistics, of any network, depth and kind of rain."""
 
-    def make(depth: int = 2, rain: str = "monotone", seed: int = 0) -> Checkpoint:
-        config = Model(base_width=4, depth=depth, rain=rain)
+    def make(depth: int = 2, rain: str = "monotone", seed: int = 0, network: str = "unet") -> Checkpoint:
+        config = Model(network=network, base_width=4, depth=depth, rain=rain)
         cells = made_factors(40, 50).reshape(10, -1)
         encoding = Encoding.measured(cells, np.array([0.0, 100.0, 400.0], np.float32))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = build(config, encoding)
-            for name, tensor in network.state_dict().items():
+            built = build(config, encoding)
+            for name, tensor in built.state_dict().items():
                 if name.endswith(("running_mean", "bias")):
                     tensor.normal_()
                 elif name.endswith("running_var"):
                     tensor.fill_(0.15)
         return Checkpoint(
-            config, encoding, 20.0, (0.01, 0.02, 0.05, 0.1), "made", "snapshot", {"loss": 0.5}, network.state_dict()
+            config, encoding, 20.0, (0.01, 0.02, 0.05, 0.1), "made", "snapshot", {"loss": 0.5}, built.state_dict()
         )
 
     return make

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lswarn.errors import CheckpointMismatch
-from lswarn.model.checkpoint import load_checkpoint, save_checkpoint
+from lswarn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lswarn.model.predict import Predictor
-from lswarn.sections import FACTORS
+from lswarn.model.unet import Encoding
+from lswarn.sections import FACTORS, Model
 
 
 @pytest.fixture
@@ -17,9 +18,10 @@ def path(fresh, tmp_path):
     return tmp_path / "models" / "one.pt"
 
 
+@pytest.mark.parametrize("network", ["unet", "bpnn", "resnet"])
 @pytest.mark.parametrize("rain", ["monotone", "channel"])
-def test_round_trip(fresh, factors_of, tmp_path, rain):
-    checkpoint = fresh(rain=rain)
+def test_round_trip(fresh, factors_of, tmp_path, rain, network):
+    checkpoint = fresh(rain=rain, network=network)
     save_checkpoint(checkpoint, tmp_path / "a.pt")
     back = load_checkpoint(tmp_path / "a.pt")
     assert back.id == checkpoint.id
@@ -42,6 +44,34 @@ def test_a_file_that_names_no_measure_holds_sums(path, fresh):
     manifest = json.loads(torch.load(path, weights_only=True)["manifest"])
     assert "measure" not in manifest  # so that files from before there was a choice keep their digest
     assert load_checkpoint(path).measure == "sum"
+
+
+def test_a_file_that_names_no_network_holds_a_unet(path):
+    manifest = json.loads(torch.load(path, weights_only=True)["manifest"])
+    assert "network" not in manifest["config"]
+    assert load_checkpoint(path).config.network == "unet"
+
+
+def test_the_network_is_part_of_the_content(fresh, tmp_path):
+    assert len({fresh(network=network).id for network in ("unet", "bpnn", "resnet")}) == 3
+    checkpoint = fresh(network="bpnn")
+    save_checkpoint(
+        replace(checkpoint, config=checkpoint.config.model_copy(update={"network": "unet"})), tmp_path / "a"
+    )
+    with pytest.raises(CheckpointMismatch, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "a")
+
+
+def test_ids_are_those_of_the_first_files():
+    """A champion on record keeps its id, whatever choices come to be added: the first code wrote this digest."""
+    encoding = Encoding((0.0,) * 7, (1.0,) * 7, (-1.0,) * 7, (1.0,) * 7, (1, 2), (3,), 100.0, 50.0, 400.0)
+    config = Model(
+        rain="monotone", base_width=8, depth=3, steps=220, batch=8, crop=128, positive_weight=None,
+        physics_weight=0.1, physics="linear", holdout=0.25, seed=0,
+    )  # fmt: skip
+    state, breaks = {"w": torch.arange(3.0)}, (0.01, 0.02, 0.05, 0.1)
+    checkpoint = Checkpoint(config, encoding, 20.0, breaks, "made", "snapshot", {"loss": 0.5}, state)
+    assert checkpoint.digest == "16df03d90b850795463dd2d6da502465ac8c8aaca3c08a3c0ed218cdde6ca10e"
 
 
 def test_id_is_of_the_content(fresh):

@@ -1,3 +1,5 @@
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,15 @@ def test_a_landslide_is_seen_in_its_own_scene(world, monkeypatch, storms):
     crops = crops_of(world)
     found = [np.nansum(crops.draw().label[::2, 0], axis=(1, 2)) > 0 for _ in range(10)]
     assert np.mean(found) > 0.9  # the centre is moved aside, and may leave a landslide on the border of held-out ground
+
+
+def test_drawing_goes_on_where_it_was(world, monkeypatch):
+    monkeypatch.setattr(module, "ROOM_CELLS", 24)
+    monkeypatch.setattr(module, "ROOMS_IN_MEMORY", 2)
+    one, two = crops_of(world), crops_of(world)
+    for _ in range(5):
+        one.draw()
+    two.resume(one.state())
+    for _ in range(20):  # once around the region, and on
+        for part, same in zip(astuple(one.draw()), astuple(two.draw()), strict=True):
+            assert np.array_equal(part, same, equal_nan=True)

@@ -8,21 +8,11 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from lswarn.errors import CheckpointMismatch
 from lswarn.model import evaluate as module
-from lswarn.model.evaluate import (
-    BINS,
-    LIMIT,
-    LOG_ODDS,
-    ClassRow,
-    Evaluation,
-    Tally,
-    better,
-    evaluate,
-    scores,
-    tally,
-)
+from lswarn.model.evaluate import Evaluation, better, evaluate, scores, tally
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
 from lswarn.model.samples import Observed
+from lswarn.model.skill import BINS, LIMIT, LOG_ODDS, ClassRow, Tally
 
 BREAKS = (0.1, 0.2, 0.4, 0.6)
 

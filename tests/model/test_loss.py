@@ -78,6 +78,26 @@ def test_unknown_cells_count_for_nothing_and_get_no_gradient(form):
     assert total == loss(logit[known], label[known], d[known], form=form)[0]
 
 
+cell = st.tuples(st.floats(-30, 30), st.sampled_from([0.0, 1.0, np.nan]), st.floats(0, 1))
+
+
+@given(st.lists(cell, min_size=1, max_size=12), st.sampled_from(["linear", "log"]), st.floats(0, 2))
+def test_whatever_is_masked_has_no_gradient_and_no_say(cells, form, lam):
+    """No gradient where the label is unknown, and what the network or the rain says there moves nothing."""
+    logit, label, d = (torch.tensor(values, dtype=torch.float64) for values in zip(*cells, strict=True))
+    unknown = label.isnan()
+    told = []
+    for said in (logit, torch.where(unknown, torch.inf, logit)):
+        asked = said.clone().requires_grad_()
+        total, _ = loss(asked, label, torch.where(unknown, torch.nan, d) if said is not logit else d, 3.0, lam, form)
+        total.backward()
+        assert (asked.grad[unknown] == 0).all()
+        assert asked.grad.isfinite().all()
+        told.append((total.detach(), asked.grad))
+    assert told[0][0] == told[1][0]
+    assert torch.equal(told[0][1], told[1][1])
+
+
 def test_nothing_known_is_no_loss():
     logit = torch.ones(3, requires_grad=True)
     total, _ = loss(logit, torch.full((3,), torch.nan), torch.ones(3))

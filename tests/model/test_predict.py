@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 from lswarn.errors import GridMismatch, ModelError
 from lswarn.grid import Grid
 from lswarn.model.predict import Predictor, device_of
+from lswarn.model.unet import KNOTS_MM
 from lswarn.sections import FACTORS
+
+NETWORKS = ("unet", "bpnn", "resnet")
 
 
 def by_blocks(predictor, world, rain, side):
@@ -41,10 +45,23 @@ def test_tiles_equal_the_whole(fresh, world_of, rain, depth, sides):
         assert np.allclose(by_blocks(predictor, world, mm, side), whole, rtol=1e-4, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize(("network", "halo"), [("bpnn", 0), ("resnet", 5)])
+def test_tiles_of_a_rival_equal_the_whole(fresh, world_of, network, halo):
+    world = world_of(61, 77)
+    world.factors.values[4, 30:35, 40:60] = np.nan
+    predictor = Predictor(fresh(network=network), "cpu")
+    assert predictor.halo == halo
+    mm = np.random.default_rng(1).uniform(0, 300, (61, 77)).astype(np.float32)
+    whole = by_blocks(predictor, world, mm, 256)
+    assert np.array_equal(np.isnan(whole), np.isnan(world.factors.values).any(0))
+    for side in (7, 32):
+        assert np.allclose(by_blocks(predictor, world, mm, side), whole, rtol=1e-4, atol=0, equal_nan=True)
+
+
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.floats(0, 600, width=32), min_size=2, max_size=6), st.integers(0, 5))
-def test_more_rain_never_lowers_a_probability(fresh, factors_of, rains, seed):
-    predictor = Predictor(fresh(1, seed=seed), "cpu")
+@given(st.lists(st.floats(0, 600, width=32), min_size=2, max_size=6), st.integers(0, 5), st.sampled_from(NETWORKS))
+def test_more_rain_never_lowers_a_probability(fresh, factors_of, rains, seed, network):
+    predictor = Predictor(fresh(1, seed=seed, network=network), "cpu")
     factors = factors_of(20, 30, seed)
     found = [predictor.probability(factors, np.full((20, 30), mm, np.float32)) for mm in sorted(rains)]
     assert all((low <= high).all() for low, high in pairwise(found))
@@ -90,10 +107,104 @@ def test_odds_are_those_of_the_score_over_the_weight(fresh, factors_of):
     )
 
 
+def classes(predictor, factors, rains):
+    """By the network, 0 the lowest, [S, H, W]."""
+    return np.digitize(predictor.probabilities(factors, rains), predictor.breaks)
+
+
+def by_critical(critical, rains):
+    return (rains[:, np.newaxis] >= critical).sum(1)
+
+
+rain_mm = st.one_of(st.floats(0, 600, width=32), st.sampled_from([*KNOTS_MM, 400.0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(rain_mm, min_size=1, max_size=4),
+    st.lists(st.floats(5e-4, 0.3), min_size=4, max_size=4, unique=True),
+    st.integers(0, 9),
+    st.sampled_from(NETWORKS),
+)
+def test_classes_by_critical_rainfall_are_those_of_the_network(fresh, factors_of, rains, breaks, seed, network):
+    """Under an even rain and one that is different in every cell, with breaks within, below and above what is said."""
+    predictor = Predictor(replace(fresh(1, seed=seed, network=network), breaks=tuple(sorted(breaks))), "cpu")
+    factors = factors_of(50, 60, seed)
+    fields = np.array(rains, np.float32)[:, None, None] * np.ones((1, 50, 60), np.float32)
+    patchy = np.random.default_rng(seed).uniform(0, 500, (4, 50, 60)).astype(np.float32)
+    fields = np.concatenate([fields, patchy])
+    critical = predictor.critical_rainfall(factors)
+    same = by_critical(critical, fields) == classes(predictor, factors, fields)
+    assert same.mean() >= 0.9999
+    assert (critical[1:] >= critical[:-1]).all()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_tenth_of_a_millimetre_decides(fresh, factors_of, network):
+    predictor, factors = Predictor(fresh(1, network=network), "cpu"), factors_of(80, 90)
+    critical = predictor.critical_rainfall(factors)
+    assert ((critical > 0.1) & (critical < 399)).mean() > 0.2
+    for number, mm in enumerate(critical, 1):
+        within = np.isfinite(mm) & (mm > 0.1)
+        below, above = classes(predictor, factors, np.stack([mm - 0.1, mm + 0.1]).clip(0, 400))
+        assert (below < number)[within].mean() > 0.9999
+        assert (above >= number)[within & (mm < 399.9)].mean() > 0.9999
+
+
+def test_critical_rainfall_of_a_trained_model(trained, world):
+    predictor = Predictor(trained, "cpu")
+    critical = predictor.critical_rainfall(world.factors.values)
+    rains = np.linspace(0, 400, 81, dtype=np.float32)[:, None, None] * np.ones((1, 96, 130), np.float32)
+    found = classes(predictor, world.factors.values, rains)
+    assert (by_critical(critical, rains) == found).mean() >= 0.9999
+    assert len(np.unique(found)) == 5
+
+
+def test_classes_that_no_rain_brings_and_that_need_none(fresh, factors_of):
+    """Here a third of the cells enters the third class only beyond 120 mm, the most that the other model has seen."""
+    factors, plain = factors_of(30, 40), fresh(1)
+    third = float(np.quantile(Predictor(plain, "cpu").probability(factors, np.full((30, 40), 120, np.float32)), 1 / 3))
+    checkpoint = replace(plain, breaks=(1e-12, 1e-11, third, 1 - 1e-9))
+    critical = Predictor(checkpoint, "cpu").critical_rainfall(factors)
+    assert (critical[:2] == 0).all()
+    assert np.isfinite(critical[2]).all()
+    assert np.isinf(critical[3]).all()
+    capped = Predictor(replace(checkpoint, encoding=replace(checkpoint.encoding, rain_max_mm=120.0)), "cpu")
+    lower = capped.critical_rainfall(factors)[2]
+    never = np.isinf(lower)
+    assert never.mean() == pytest.approx(1 / 3, abs=0.01)
+    assert np.array_equal(lower[~never], critical[2][~never])
+    most = capped.probability(factors, np.full((30, 40), 9000, np.float32))
+    assert (most[never] < third).all()
+
+
+def test_critical_rainfall_is_unknown_where_a_factor_is_and_alike_in_every_tile(fresh, world_of):
+    world = world_of(61, 77)
+    world.factors.values[4, 30:35, 40:60] = np.nan
+    predictor = Predictor(fresh(2), "cpu")
+    halo = predictor.halo
+    around = world.factors.read(world.factors.grid.whole.with_halo(halo))
+    whole = predictor.critical_rainfall(around)[:, halo:-halo, halo:-halo]
+    assert np.array_equal(np.isnan(whole), np.broadcast_to(np.isnan(world.factors.values).any(0), whole.shape))
+    for block in world.factors.grid.blocks(32):
+        tile = predictor.critical_rainfall(world.factors.read(block.with_halo(halo)))
+        inner = tile[:, halo : halo + block.height, halo : halo + block.width]
+        assert np.allclose(inner, whole[(slice(None), *block.slices())], atol=0.1, equal_nan=True)
+
+
+def test_rain_as_a_channel_has_no_critical_rainfall(fresh, factors_of):
+    with pytest.raises(ModelError, match='train with rain = "monotone"'):
+        Predictor(fresh(1, "channel"), "cpu").critical_rainfall(factors_of(9, 11))
+    with pytest.raises(GridMismatch, match=r"\(9, 9, 11\)"):
+        Predictor(fresh(1), "cpu").critical_rainfall(factors_of(9, 11)[:9])
+
+
 def test_arguments_are_left_alone(fresh, factors_of):
     factors, mm = factors_of(9, 11), np.full((9, 11), 70, np.float32)
     before = factors.copy()
-    Predictor(fresh(), "cpu").probability(factors, mm)
+    predictor = Predictor(fresh(), "cpu")
+    predictor.probability(factors, mm)
+    predictor.critical_rainfall(factors)
     assert np.array_equal(factors, before)
 
 

@@ -1,12 +1,15 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lswarn.errors import GridMismatch, TrainingError
-from lswarn.model.evaluate import BINS, LOG_ODDS, Tally, tally
+from lswarn.model import train as module
+from lswarn.model.evaluate import evaluate, tally
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
+from lswarn.model.skill import BINS, LOG_ODDS, Tally
 from lswarn.model.train import natural_breaks, train
 
 
@@ -83,6 +86,84 @@ def test_no_landslide_where_all_is_known(world, small):
 def test_a_loss_that_is_no_number_names_step_and_term(world, small):
     with pytest.raises(TrainingError, match=r"no number at step 1 \(total, inventory"):
         train(small.model_copy(update={"positive_weight": 1e39}), world.factors, world.snapshot, device="cpu")
+
+
+@pytest.mark.parametrize("network", ["bpnn", "resnet"])
+def test_rivals_learn(world, small, network):
+    config = small.model_copy(update={"network": network, "steps": 40})
+    checkpoint = train(config, world.factors, world.snapshot, device="cpu")
+    assert evaluate(checkpoint, world.factors, world.snapshot, device="cpu").auc > 0.9
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(last, told):
+    def on_step(step, parts):
+        told.append(step)
+        if step == last:
+            raise Killed
+
+    return on_step
+
+
+@pytest.fixture
+def briefly(world, small, monkeypatch):
+    """`briefly(path, …)`: 12 steps, the state kept every 5."""
+    monkeypatch.setattr(module, "SAVED_EVERY", 5)
+
+    def run(resume=None, seed=0, on_step=lambda step, parts: None, holdout=None):
+        config = small.model_copy(update={"steps": 12, "seed": seed})
+        return train(
+            config, world.factors, world.snapshot, device="cpu", resume=resume, on_step=on_step, holdout=holdout
+        )
+
+    return run
+
+
+def test_a_training_killed_again_and_again_comes_to_the_same_end(briefly, tmp_path):
+    path, told = tmp_path / "unfinished.pt", []
+
+    def until(last):
+        told.clear()
+        with pytest.raises(Killed):
+            briefly(path, on_step=killed_at(last, told))
+        return told[0], path.exists()
+
+    assert until(4) == (1, False)
+    assert until(9) == (1, True)
+    assert until(12) == (6, True)
+    told.clear()
+    resumed = briefly(path, on_step=killed_at(None, told))
+    assert told == [11, 12]
+    assert resumed.id == briefly().id
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_of_another_training_is_not_gone_on_with(briefly, tmp_path, world, small):
+    path, told = tmp_path / "unfinished.pt", []
+    other = hold_out(world.factors.grid, small.model_copy(update={"seed": 5}))
+    for differing in ({"seed": 1}, {"holdout": other}, {}):
+        with pytest.raises(Killed):
+            briefly(path, on_step=killed_at(6, told), **differing)
+    assert told == [1, 2, 3, 4, 5, 6] * 3
+
+
+def test_a_damaged_state_costs_the_steps_and_not_the_training(briefly, tmp_path, caplog):
+    path, told = tmp_path / "unfinished.pt", []
+    for _ in range(2):
+        with pytest.raises(Killed):
+            briefly(path, on_step=killed_at(6, told))
+        path.write_bytes(path.read_bytes()[:-3000])
+    assert told == [1, 2, 3, 4, 5, 6] * 2
+    assert "unfinished.pt: damaged" in caplog.text
+
+
+def test_speed_is_logged(briefly, caplog):
+    caplog.set_level("INFO", "lswarn")
+    briefly()
+    assert re.search(r"12 steps in [\d.]+ s: [\d.]+ million cells a second .* \d+ % of the time waiting", caplog.text)
 
 
 def test_another_crs(world, small):

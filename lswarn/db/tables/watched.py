@@ -1,6 +1,6 @@
 """What is watched: the region, where warnings are given, what can be hit, and what slid before."""
 
-from sqlalchemy import Column, Date, Double, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Date, Double, Integer, Table, Text, UniqueConstraint
 
 from lswarn.db.tables.columns import VALID, check, column, key, metadata, of_region, retired, shape, spatial
 
@@ -77,9 +77,14 @@ landslide = Table(
     of_region(),
     column("source_id", Text, "Id in the inventory"),
     column("day", Date, "Day of the event; null = unknown", nullable=True),
-    shape("MULTIPOLYGON", "Extent; a landslide given as a point is a disc of its positional uncertainty"),
+    column("accuracy_m", Double, "How far off its location may be, m; null = unknown", nullable=True),
+    column("trigger", Text, "What set it off, as the inventory spells it; empty where unknown", server_default=""),
+    column("source", Text, "Who reported it, as the inventory says; empty where unknown", server_default=""),
+    column("outline", Boolean, "Drawn as an outline; else a disc around a point", server_default="true"),
+    shape("MULTIPOLYGON", "Extent; a landslide given as a point is a disc around it"),
     UniqueConstraint("region", "source_id"),
     check("geometry", VALID),
+    check("accuracy", "accuracy_m >= 0"),
     spatial("landslide"),
     comment="The inventory of landslides that happened",
 )
