@@ -3,13 +3,14 @@
     ROOT/2026/20260131_IMERG-Late_V07C_5f0c2a91d3e4_9b1d7c3388aa.nc
 
 The first digest is of the granule and the cells kept, so that the same rain is kept once; the second is of the file's
-own bytes, so that a damaged file is known before it is read. Nothing is overwritten: a better product or a newer
-version lies beside what it supersedes, and `load_days` chooses.
+own bytes, so that a damaged file is known before it is read, and not used. Nothing is overwritten: a better product or
+a newer version lies beside what it supersedes, and `load_days` chooses.
 """
 
 import errno
 import hashlib
 import io
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,9 +23,11 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from lswarn.errors import CorruptGranule, StorageFull
+from lswarn.errors import StorageFull
 from lswarn.rain.products import version_rank
 from lswarn.rain.window import Bounds, RainDay
+
+log = logging.getLogger(__name__)
 
 DIGEST_DIGITS = 12
 EPOCH = date(1970, 1, 1)
@@ -74,9 +77,6 @@ def load_days(
         order: products, best first; others are passed over.
         bbox: west, south, east, north, degrees; rain that does not cover it (of an earlier bbox) is passed over.
         wanted: asked of each; what is not wanted is passed over.
-
-    Raises:
-        CorruptGranule: an archived file is damaged.
     """
     best: dict[date, RainDay] = {}
     for rain in _load_all(root, days, order):
@@ -86,20 +86,12 @@ def load_days(
 
 
 def load_archived(root: Path, days: Iterable[date]) -> list[RainDay]:
-    """All that is archived of some days, superseded rain included: by day, then by when it was fetched.
-
-    Raises:
-        CorruptGranule: an archived file is damaged.
-    """
+    """All that is archived of some days, superseded rain included: by day, then by when it was fetched."""
     return sorted(_load_all(root, days, ["*"]), key=lambda rain: (rain.day, rain.fetched_at))
 
 
 def iterate_days(root: Path, product: str, first: date, last: date, *, bbox: Bounds | None = None) -> Iterator[RainDay]:
-    """The best of one product's archived days, in order, one at a time; days without any are passed over.
-
-    Raises:
-        CorruptGranule: an archived file is damaged.
-    """
+    """The best of one product's archived days, in order, one at a time; days without any are passed over."""
     for n in range((last - first).days + 1):
         yield from load_days(root, [first + timedelta(days=n)], [product], bbox=bbox).values()
 
@@ -116,7 +108,10 @@ def archived_products(root: Path) -> dict[date, set[str]]:
 def _load_all(root: Path, days: Iterable[date], products: Iterable[str]) -> Iterator[RainDay]:
     """Of some products, by the names of the files: no other is opened. A product of `*` means any."""
     patterns = (f"{day:%Y}/{day:%Y%m%d}_{product}_*.nc" for day in set(days) for product in products)
-    return (_load(path) for pattern in patterns for path in sorted(root.glob(pattern)))
+    for pattern in patterns:
+        for path in sorted(root.glob(pattern)):
+            if (rain := _load(path)) is not None:
+                yield rain
 
 
 def _rank(rain: RainDay, order: Sequence[str]) -> tuple[object, ...]:
@@ -188,10 +183,12 @@ def _encode(rain: RainDay) -> bytes:
     return bytes(field.to_dataset().assign_attrs(attrs).to_netcdf(engine="h5netcdf", encoding=encoding))
 
 
-def _load(path: Path) -> RainDay:
+def _load(path: Path) -> RainDay | None:
+    """None where the file is damaged: its day is then missing, and fetched again as any other that is."""
     data = path.read_bytes()
     if not _is_whole(path, data):
-        raise CorruptGranule(f"{path}: damaged since it was archived; delete it and fetch its day again")
+        log.error("%s: damaged since it was archived, and not used; delete it", path)
+        return None
     # Not by xarray, which takes ten times as long to open a file: decades of days are read to learn what much rain is.
     with h5py.File(io.BytesIO(data)) as file:
         told, field = file.attrs, file["precipitation"]

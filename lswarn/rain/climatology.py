@@ -119,7 +119,6 @@ def save_climatology(
 
     Raises:
         IncompleteWindow: so few days are archived that no cell has a percentile.
-        CorruptGranule: an archived file is damaged.
         StorageFull: there is no room beside `out` for the days, 4 bytes a cell and day.
         AccessDenied: the folder of `out` may not be written to.
     """

@@ -100,7 +100,6 @@ def save_quantile_map(
 
     Raises:
         IncompleteWindow: the products have fewer than `LEAST_COMMON_DAYS` in common, or no cell has.
-        CorruptGranule: an archived file is damaged.
         StorageFull: there is no room beside `out` for the days, 8 bytes a cell and day.
         AccessDenied: the folder of `out` may not be written to.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lswarn.errors import CorruptGranule, StorageFull
+from lswarn.errors import StorageFull
 from lswarn.rain.archive import archived_products, iterate_days, load_archived, load_days, save_day
 
 DAY = date(2026, 1, 31)
@@ -95,17 +95,18 @@ def test_after_a_change_of_bbox_the_same_granule_is_archived_anew(tmp_path, make
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip"])
-def test_a_damaged_file_is_named_and_saving_again_heals_it(tmp_path, rain, damage):
+def test_a_damaged_file_is_named_and_not_used_and_saving_again_heals_it(tmp_path, rain, damage, make_day, caplog):
     path = save_day(tmp_path, rain)
+    save_day(tmp_path, make_day(DAY, 1, product="IMERG-Early"))
     data = bytearray(path.read_bytes())
     if damage == "cut":
         data = data[:100]
     else:
         data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    for load in (lambda: load_days(tmp_path, [DAY], ORDER), lambda: load_archived(tmp_path, [DAY])):
-        with pytest.raises(CorruptGranule, match=f"{path}: damaged .* delete it and fetch its day again"):
-            load()
+    assert load_days(tmp_path, [DAY], ORDER)[DAY].product == "IMERG-Early"
+    assert [each.product for each in load_archived(tmp_path, [DAY])] == ["IMERG-Early"]
+    assert f"{path}: damaged since it was archived" in caplog.text
     save_day(tmp_path, rain)
     assert same(load_days(tmp_path, [DAY], ORDER)[DAY], rain)
 
