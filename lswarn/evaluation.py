@@ -35,13 +35,13 @@ from lswarn.model.folds import (
     name_hot_spots,
 )
 from lswarn.model.holdout import Holdout
+from lswarn.model.networks import phase, reach
 from lswarn.model.predict import Predictor
 from lswarn.model.progress import key_of
 from lswarn.model.report import Facts, write_report
 from lswarn.model.samples import FactorReader, Observed, Snapshot, load_snapshot
 from lswarn.model.skill import BINS, Counted, ModelSkill, Tally, finite, model_skill
 from lswarn.model.train import LEAST_LANDSLIDES, train
-from lswarn.model.unet import phase, reach
 from lswarn.region import Region
 from lswarn.sections import Model
 from lswarn.settings import Settings

@@ -18,7 +18,8 @@ from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
 from lswarn.errors import CheckpointMismatch
-from lswarn.model.unet import Encoding, Network, build
+from lswarn.model.encoder import Encoding
+from lswarn.model.networks import Network, build
 from lswarn.sections import FACTORS, Model
 
 DEFAULT_MEASURE = "sum"

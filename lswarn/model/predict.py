@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from lswarn.errors import GridMismatch, ModelError
 from lswarn.model.checkpoint import Checkpoint
-from lswarn.model.unet import MonotoneNetwork, phase, reach
+from lswarn.model.networks import MonotoneNetwork, phase, reach
 from lswarn.sections import FACTORS
 
 

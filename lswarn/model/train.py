@@ -19,14 +19,15 @@ from lswarn.errors import TrainingError
 from lswarn.grid import Block
 from lswarn.model.checkpoint import Checkpoint
 from lswarn.model.crops import Batch, Crops
+from lswarn.model.encoder import Encoding
 from lswarn.model.evaluate import tally
 from lswarn.model.holdout import Holdout, hold_out
 from lswarn.model.loss import physics_loss
+from lswarn.model.networks import build
 from lswarn.model.predict import Predictor, device_of
 from lswarn.model.progress import key_of, load_progress, save_progress
 from lswarn.model.samples import FactorReader, Observed, Snapshot
 from lswarn.model.skill import LIMIT, LOG_ODDS, Tally
-from lswarn.model.unet import Encoding, build
 from lswarn.sections import Model
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,10 @@ from shapely import box
 
 from lswarn.grid import Block, Grid
 from lswarn.model.checkpoint import Checkpoint
+from lswarn.model.encoder import Encoding
+from lswarn.model.networks import build
 from lswarn.model.samples import Scene, Snapshot
 from lswarn.model.train import train
-from lswarn.model.unet import Encoding, build
 from lswarn.sections import FACTORS, Model
 
 

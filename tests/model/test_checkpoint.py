@@ -7,8 +7,8 @@ import torch
 
 from lswarn.errors import CheckpointMismatch
 from lswarn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lswarn.model.encoder import Encoding
 from lswarn.model.predict import Predictor
-from lswarn.model.unet import Encoding
 from lswarn.sections import FACTORS, Model
 
 

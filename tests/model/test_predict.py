@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lswarn.errors import GridMismatch, ModelError
 from lswarn.grid import Grid
+from lswarn.model.networks import KNOTS_MM
 from lswarn.model.predict import Predictor, device_of
-from lswarn.model.unet import KNOTS_MM
 from lswarn.sections import FACTORS
 
 NETWORKS = ("unet", "bpnn", "resnet")

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from lswarn.model.encoder import Encoding
+from lswarn.model.networks import ChannelNetwork, MonotoneNetwork, build, phase, reach
 from lswarn.model.rivals import BLOCKS, RESNET_REACH, Perceptron, ResNet
-from lswarn.model.unet import ChannelNetwork, Encoding, MonotoneNetwork, UNet, build, halo, phase, reach
+from lswarn.model.unet import UNet, halo
 from lswarn.sections import Model
 
 RIVALS = {"bpnn": Perceptron, "resnet": ResNet}

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from lswarn.model.unet import CONTINUOUS, RARE, Encoder, Encoding, build, halo
+from lswarn.model.encoder import CONTINUOUS, Encoder, Encoding
+from lswarn.model.networks import RARE, build
+from lswarn.model.unet import halo
 from lswarn.sections import FACTORS, Model
 
 

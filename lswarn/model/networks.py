@@ -1,0 +1,126 @@
+"""A network: its trunk, and how rain enters it.
+
+A network is a trunk (the U-Net, or one of its `rivals`) between an encoder and one of two ways in which rain enters.
+Whichever they are, the interface is `forward(factors [B, 10, H, W], rain [B, S, H, W] mm) -> logit [B, S, H, W]` for S
+storms over the same ground; H and W are multiples of the network's `phase`.
+
+That a U-Net reads these ten factors and the rain of seven days follows Zhang and Deng 2026, doi
+10.1038/s41598-026-46873-4; shape and rain response are our own choices.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lswarn.model.encoder import Encoder, Encoding
+from lswarn.model.rivals import RESNET_REACH, Perceptron, ResNet
+from lswarn.model.unet import UNet, halo
+from lswarn.sections import Model
+
+RARE = -4.0
+"""Logit that training starts from: landslides are rare, and to learn that first would take half the steps."""
+
+KNOTS_MM = (0.0, 20.0, 40.0, 70.0, 100.0, 150.0, 200.0, 300.0, 450.0)
+
+
+class MonotoneNetwork(nn.Module):
+    """More rain can never lower the probability of a cell, by construction.
+
+    The trunk reads the ten factors only; at each cell it gives a and b_k of
+
+        logit(r) = a + sum_k softplus(b_k) · phi_k(r)
+
+    where phi_k rises from 0 to 1 between two knots of `KNOTS_MM` and is flat outside them. A rain cell is some hundred
+    times wider than ground cells, so within the network's reach a rain channel would hold next to nothing spatial.
+    """
+
+    def __init__(self, encoding: Encoding, trunk: nn.Module) -> None:
+        super().__init__()
+        self.rain_max_mm = encoding.rain_max_mm
+        self.encoder = Encoder(encoding)
+        self.trunk = trunk
+
+    def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
+        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
+        logit, rise = self._response(factors)
+        r = rain.nan_to_num(0.0).clamp(max=self.rain_max_mm)
+        for k, (low, high) in enumerate(pairwise(KNOTS_MM)):
+            logit = logit + rise[:, k : k + 1] * ((r - low) / (high - low)).clamp(0, 1)  # (B, S, H, W)
+        return logit
+
+    def critical_rain(self, factors: Tensor, logits: Tensor) -> Tensor:
+        """The inverse of `forward`: the least rain under which each cell reaches a logit.
+
+        Args:
+            factors: [B, 10, H, W].
+            logits: [K], any numbers.
+
+        Returns:
+            Rain [B, K, H, W], mm, float64: 0 where the logit is reached without rain, inf where `rain_max_mm`, beyond
+            which the response is flat, does not reach it.
+        """
+        start, rise = (part.double() for part in self._response(factors))
+        wanted = logits.double().view(1, -1, 1, 1)
+        found = torch.where(start >= wanted, 0.0, torch.inf)  # (B, K, H, W)
+        for k, (low, high) in enumerate(pairwise(KNOTS_MM)):
+            if low >= self.rain_max_mm:
+                break
+            end = min(high, self.rain_max_mm)
+            slope = rise[:, k : k + 1] / (high - low)
+            reached = start + slope * (end - low)
+            here = found.isinf() & (reached >= wanted)
+            found = torch.where(here, (low + (wanted - start) / slope).clamp(max=end), found)
+            start = reached
+        return found
+
+    def _response(self, factors: Tensor) -> tuple[Tensor, Tensor]:
+        """A [B, 1, H, W] and softplus(b_k) [B, K, H, W]."""
+        trunk = self.trunk(self.encoder(factors))  # (B, 1 + knots - 1, H, W)
+        return trunk[:, :1] + RARE, functional.softplus(trunk[:, 1:])
+
+
+class ChannelNetwork(nn.Module):
+    """The 7-day rain as one more input channel, as published: the reference. Nothing keeps it from falling."""
+
+    def __init__(self, encoding: Encoding, trunk: nn.Module) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.encoder = Encoder(encoding)
+        self.trunk = trunk
+
+    def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
+        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
+        batch, storms, height, width = rain.shape
+        r = (rain.clamp(max=self.encoding.rain_max_mm) - self.encoding.rain_mean_mm) / self.encoding.rain_std_mm
+        ground = self.encoder(factors).repeat_interleave(storms, 0)  # (B·S, C, H, W)
+        x = torch.cat([ground, r.nan_to_num(0.0).view(-1, 1, height, width)], 1)
+        return RARE + self.trunk(x).view(batch, storms, height, width)
+
+
+Network = MonotoneNetwork | ChannelNetwork
+
+
+def build(config: Model, encoding: Encoding) -> Network:
+    """The network a config describes, with fresh weights from torch's own random state."""
+    monotone = config.rain == "monotone"
+    inputs, outputs = (encoding.channels, len(KNOTS_MM)) if monotone else (encoding.channels + 1, 1)
+    trunk: nn.Module
+    if config.network == "bpnn":
+        trunk = Perceptron(inputs, outputs, 4 * config.base_width)
+    elif config.network == "resnet":
+        trunk = ResNet(inputs, outputs, 2 * config.base_width)
+    else:
+        trunk = UNet(inputs, outputs, config.base_width, config.depth)
+    return MonotoneNetwork(encoding, trunk) if monotone else ChannelNetwork(encoding, trunk)
+
+
+def phase(config: Model) -> int:
+    """Height and width that the network of a config is asked about must be multiples of this."""
+    return 2**config.depth if config.network == "unet" else 1
+
+
+def reach(config: Model) -> int:
+    """Cells to read around a block so that each of its cells sees all that the network of a config can see."""
+    return {"unet": halo(config.depth), "resnet": RESNET_REACH, "bpnn": 0}[config.network]
