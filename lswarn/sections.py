@@ -305,19 +305,23 @@ class Model(Strict):
     """How a model is trained. Its shape travels in the checkpoint, which wins on load.
 
     Attributes:
-        network: `unet`, or a rival of the publication: `bpnn` (every cell by itself) or `resnet`.
-        rain: `monotone` (rain enters by a head that can only rise) or `channel` (an input channel, as published).
+        network: `unet`; a rival of the publication, `bpnn` (every cell by itself) or `resnet`; a plain baseline, `slope`
+            (the slope alone), `logistic` or `boosting`; or `ensemble`, the mean of `unet` and `boosting`. Left out: what
+            the newest `lswarn evaluate` of the region found best, and before there is one, `ensemble`.
+        rain: `monotone` (more rain can only raise the probability) or `channel` (one more input, as published).
         base_width: channels of the U-Net's first level; the ResNet has twice, the BPNN four times as many throughout.
         depth: how often the U-Net halves. Held-out ground has a guard band as wide as this sees, whatever the network,
-            so that all are judged on the same cells.
-        steps, batch, crop: optimiser steps, crops a step, cells along a crop's side.
+            so that all are judged on the same cells. Of this size and the next smaller one, inner held-out ground
+            chooses.
+        steps, batch, crop: at most so many optimiser steps (inner held-out ground chooses), crops a step, cells along a
+            crop's side.
         positive_weight: class weight of landslide cells; left out: a quarter of the balance.
         physics_weight: lambda of the physics penalty; `physics` chooses its form.
         holdout: share of spatial blocks held out from training to judge the model.
         seed: of everything random.
     """
 
-    network: Literal["unet", "bpnn", "resnet"] = "unet"
+    network: Literal["unet", "bpnn", "resnet", "slope", "logistic", "boosting", "ensemble"] | None = None
     rain: Literal["monotone", "channel"] = "monotone"
     base_width: int = Field(8, ge=4, le=64)
     depth: int = Field(3, ge=1, le=5)

@@ -7,7 +7,8 @@ its content is held against its own digest.
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,6 +29,9 @@ DEFAULT_MEASURE = "sum"
 DEFAULT_NETWORK = "unet"
 """What it is where a file says nothing of that."""
 
+LATER = ("measure", "size", "calibration", "learnt_days")
+"""Attributes that a file from before they were thought of does not name, nor one in which they are at their default."""
+
 FORMAT = 1
 """Raised whenever the same manifest and weights would compute something else than before."""
 
@@ -45,6 +49,10 @@ class Checkpoint:
         metrics: figures of its training, by name.
         state: weights and running statistics, on the CPU.
         measure: name of what its rain is of seven days, as `rain.measures` has it.
+        size: base width and depth that were chosen; None: those of the config.
+        calibration: what a log-odds, the class weight undone, becomes: corners (x, y) of a line that always rises, with
+            slope 1 beyond its ends; empty: it stays.
+        learnt_days: last days of the dated rains it learnt from; empty: not told.
         factors: names of its inputs, in order.
         format: of the network code it belongs to.
     """
@@ -62,6 +70,9 @@ class Checkpoint:
     factors: tuple[str, ...] = FACTORS
     format: int = FORMAT
     measure: str = DEFAULT_MEASURE
+    size: tuple[int, int] | None = None
+    calibration: tuple[tuple[float, float], ...] = ()
+    learnt_days: tuple[date, ...] = ()
 
     @property
     def id(self) -> str:
@@ -80,8 +91,10 @@ class Checkpoint:
     @property
     def manifest(self) -> str:
         """All but the weights, as JSON."""
-        # A file from before there was a choice of measure or network keeps the digest it was written with.
-        unsaid: dict[str, Any] = {"measure": True} if self.measure == DEFAULT_MEASURE else {}
+        # A file from before there was a choice keeps the digest it was written with.
+        unsaid: dict[str, Any] = {
+            each.name: True for each in fields(self) if each.name in LATER and getattr(self, each.name) == each.default
+        }
         if self.config.network == DEFAULT_NETWORK:
             unsaid["config"] = {"network"}
         return _JSON.dump_json(self, exclude={"state": True} | unsaid).decode()
@@ -93,7 +106,7 @@ class Checkpoint:
 
     def network(self) -> Network:
         """The network, ready to be asked, on the CPU."""
-        network = build(self.config, self.encoding)
+        network = build(self.config, self.encoding, self.size)
         network.load_state_dict(self.state)
         return network.eval()
 
@@ -127,6 +140,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         manifest = json.loads(content["manifest"])
         if manifest["format"] != FORMAT:
             raise CheckpointMismatch(f"{path}: of format {manifest['format']}, this software reads {FORMAT}; {remedy}")
+        manifest["config"].setdefault("network", DEFAULT_NETWORK)
         checkpoint = _JSON.validate_python(manifest | {"state": content["state"]})
         if checkpoint.digest != content["digest"]:
             raise CheckpointMismatch(f"{path}: its content is not what its digest says: damaged or tampered; {remedy}")

@@ -24,6 +24,9 @@ RARE = -4.0
 
 KNOTS_MM = (0.0, 20.0, 40.0, 70.0, 100.0, 150.0, 200.0, 300.0, 450.0)
 
+WITH_UNET = ("unet", "ensemble", None)
+"""Values of `model.network` of which a U-Net is a part; None is decided later, and may be."""
+
 
 class MonotoneNetwork(nn.Module):
     """More rain can never lower the probability of a cell, by construction.
@@ -102,25 +105,32 @@ class ChannelNetwork(nn.Module):
 Network = MonotoneNetwork | ChannelNetwork
 
 
-def build(config: Model, encoding: Encoding) -> Network:
-    """The network a config describes, with fresh weights from torch's own random state."""
+def build(config: Model, encoding: Encoding, size: tuple[int, int] | None = None) -> Network:
+    """The network a config describes, with fresh weights from torch's own random state.
+
+    Args:
+        size: base width and depth; left out, those of the config.
+    """
+    base_width, depth = size or (config.base_width, config.depth)
     monotone = config.rain == "monotone"
     inputs, outputs = (encoding.channels, len(KNOTS_MM)) if monotone else (encoding.channels + 1, 1)
     trunk: nn.Module
     if config.network == "bpnn":
-        trunk = Perceptron(inputs, outputs, 4 * config.base_width)
+        trunk = Perceptron(inputs, outputs, 4 * base_width)
     elif config.network == "resnet":
-        trunk = ResNet(inputs, outputs, 2 * config.base_width)
+        trunk = ResNet(inputs, outputs, 2 * base_width)
     else:
-        trunk = UNet(inputs, outputs, config.base_width, config.depth)
+        trunk = UNet(inputs, outputs, base_width, depth)
     return MonotoneNetwork(encoding, trunk) if monotone else ChannelNetwork(encoding, trunk)
 
 
-def phase(config: Model) -> int:
-    """Height and width that the network of a config is asked about must be multiples of this."""
-    return 2**config.depth if config.network == "unet" else 1
+def phase(config: Model, size: tuple[int, int] | None = None) -> int:
+    """Height and width that the model of a config is asked about must be multiples of this."""
+    return 2 ** (size or (config.base_width, config.depth))[1] if config.network in WITH_UNET else 1
 
 
-def reach(config: Model) -> int:
-    """Cells to read around a block so that each of its cells sees all that the network of a config can see."""
-    return {"unet": halo(config.depth), "resnet": RESNET_REACH, "bpnn": 0}[config.network]
+def reach(config: Model, size: tuple[int, int] | None = None) -> int:
+    """Cells to read around a block so that each of its cells sees all that the model of a config can see."""
+    if config.network in WITH_UNET:
+        return halo((size or (config.base_width, config.depth))[1])
+    return RESNET_REACH if config.network == "resnet" else 0

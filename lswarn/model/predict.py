@@ -44,10 +44,10 @@ class Predictor:
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.model_id = checkpoint.id
         self.breaks = checkpoint.breaks
-        self.halo = reach(checkpoint.config)
+        self.halo = reach(checkpoint.config, checkpoint.size)
         self.measure = checkpoint.measure
         self.rain_max_mm = checkpoint.rain_max_mm
-        self._phase = phase(checkpoint.config)
+        self._phase = phase(checkpoint.config, checkpoint.size)
         self._shift = np.log(checkpoint.positive_weight)
         self._device = device_of(device)
         self._network = checkpoint.network().to(self._device)

@@ -83,7 +83,7 @@ def made_world(height: int = 96, width: int = 130) -> World:
     return World(Factors(grid, values), Snapshot(grid.crs, tuple(scenes), "made", datetime(2025, 1, 1, tzinfo=UTC)))
 
 
-SMALL = Model(base_width=4, depth=1, steps=60, batch=4, crop=32)
+SMALL = Model(network="unet", base_width=4, depth=1, steps=60, batch=4, crop=32)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_ids_are_those_of_the_first_files():
     """A champion on record keeps its id, whatever choices come to be added: the first code wrote this digest."""
     encoding = Encoding((0.0,) * 7, (1.0,) * 7, (-1.0,) * 7, (1.0,) * 7, (1, 2), (3,), 100.0, 50.0, 400.0)
     config = Model(
-        rain="monotone", base_width=8, depth=3, steps=220, batch=8, crop=128, positive_weight=None,
+        network="unet", rain="monotone", base_width=8, depth=3, steps=220, batch=8, crop=128, positive_weight=None,
         physics_weight=0.1, physics="linear", holdout=0.25, seed=0,
     )  # fmt: skip
     state, breaks = {"w": torch.arange(3.0)}, (0.01, 0.02, 0.05, 0.1)

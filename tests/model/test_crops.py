@@ -9,7 +9,7 @@ from lswarn.model.holdout import hold_out
 from lswarn.model.samples import Observed
 from lswarn.sections import Model
 
-CONFIG = Model(base_width=4, depth=1, batch=6, crop=33)
+CONFIG = Model(network="unet", base_width=4, depth=1, batch=6, crop=33)
 
 
 def crops_of(world, config=CONFIG):
