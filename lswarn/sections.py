@@ -305,9 +305,9 @@ class Model(Strict):
     """How a model is trained. Its shape travels in the checkpoint, which wins on load.
 
     Attributes:
-        network: `unet`; a rival of the publication, `bpnn` (every cell by itself) or `resnet`; a plain baseline, `slope`
-            (the slope alone), `logistic` or `boosting`; or `ensemble`, the mean of `unet` and `boosting`. Left out: what
-            the newest `lswarn evaluate` of the region found best, and before there is one, `ensemble`.
+        network: `unet`; a rival of the publication, `bpnn` (every cell by itself) or `resnet`; a plain baseline,
+            `slope` (nothing else), `logistic` or `boosting`; or `ensemble`, the mean of `unet` and `boosting`. Left
+            out: what the newest `lswarn evaluate` of the region found best; before there is one, `ensemble`.
         rain: `monotone` (more rain can only raise the probability) or `channel` (one more input, as published).
         base_width: channels of the U-Net's first level; the ResNet has twice, the BPNN four times as many throughout.
         depth: how often the U-Net halves. Held-out ground has a guard band as wide as this sees, whatever the network,
