@@ -59,4 +59,7 @@ def retrain(region: Path | None = None) -> str:
     model_id = train(watched, settings, taken)
     promotion = promote(watched, settings, taken, model_id, evaluate(watched, settings, taken, model_id))
     get_run_logger().info("%s: %s", promotion.model_id, promotion.reason)
+    if promotion.drift:
+        get_run_logger().info("drift: %s", promotion.drift)
+    get_run_logger().info("model card: %s", promotion.card or "not written")
     return f"{promotion.model_id}: {promotion.reason}"

@@ -174,6 +174,7 @@ def assess(
             folder / "days",
             min_zone_m2=region.alerts.min_zone_m2,
             on_progress=on_progress,
+            block_cells=settings.block_cells,
         )
 
 

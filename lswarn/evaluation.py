@@ -23,6 +23,8 @@ import numpy as np
 from lswarn import __version__
 from lswarn.errors import ModelError, TrainingError
 from lswarn.factors.stack import open_stack
+from lswarn.model.checkpoint import Checkpoint
+from lswarn.model.choice import CHOICE, Choice, choose, save_choice
 from lswarn.model.evaluate import tally, tally_judged
 from lswarn.model.folds import (
     Folds,
@@ -39,9 +41,10 @@ from lswarn.model.networks import phase, reach
 from lswarn.model.predict import Predictor
 from lswarn.model.progress import key_of
 from lswarn.model.report import Facts, write_report
-from lswarn.model.samples import FactorReader, Observed, Snapshot, load_snapshot
+from lswarn.model.samples import FactorReader, Observed, Snapshot, load_snapshot, rule_in_words
 from lswarn.model.skill import BINS, Counted, ModelSkill, Tally, finite, model_skill
-from lswarn.model.train import LEAST_LANDSLIDES, train
+from lswarn.model.train import LEAST_LANDSLIDES, steps_of, train
+from lswarn.model.verdict import verdict
 from lswarn.region import Region
 from lswarn.sections import Model
 from lswarn.settings import Settings
@@ -49,14 +52,26 @@ from lswarn.settings import Settings
 log = logging.getLogger(__name__)
 
 MODELS: Mapping[str, Mapping[str, object]] = {
+    "slope": {"network": "slope", "rain": "monotone"},
+    "logistic": {"network": "logistic", "rain": "monotone"},
+    "boosting": {"network": "boosting", "rain": "channel"},
+    "boosting-monotone": {"network": "boosting", "rain": "monotone"},
     "unet-monotone": {"network": "unet", "rain": "monotone"},
     "unet-channel": {"network": "unet", "rain": "channel"},
     "bpnn": {"network": "bpnn", "rain": "channel"},
     "resnet": {"network": "resnet", "rain": "channel"},
+    "ensemble": {"network": "ensemble", "rain": "monotone"},
 }
 """What a model's name changes in the region's `[model]`."""
+DANGER = {
+    "threshold": "whose rain exceeded the critical rainfall",
+    "infinite-slope": "whose factor of safety, that of an infinite slope wetted by the rain, fell below 1",
+}
+"""Of a `physics_source`: which cells on slopes the penalty speaks for."""
 NO_PHYSICS = "-no-physics"
 """Ending of a name: the same model with lambda = 0."""
+WITH_PHYSICS = ("unet-monotone", "unet-channel", "bpnn", "resnet", "ensemble")
+"""Names that may end so: of models trained by the loss that the penalty is a part of."""
 
 REMEMBERED_BLOCKS, REMEMBERED_CELLS = 16, 256
 """Blocks of training ground, drawn at random, and their side: enough for the success-rate curve."""
@@ -64,9 +79,18 @@ REMEMBERED_BLOCKS, REMEMBERED_CELLS = 16, 256
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation came to, and where it lies."""
+    """What an evaluation came to, and where it lies.
+
+    Attributes:
+        models: in the order they were named.
+        choice: which of them the region is to be trained with; None: it says nothing of that, and what stood stays.
+        said: what beats what, in sentences.
+        told: all of it, as JSON knows it.
+    """
 
     models: tuple[ModelSkill, ...]
+    choice: Choice | None
+    said: tuple[str, ...]
     told: dict[str, Any]
     json_path: Path
     html_path: Path
@@ -81,7 +105,12 @@ def config_of(name: str, base: Model) -> Model:
     plain = name.removesuffix(NO_PHYSICS)
     if plain not in MODELS:
         raise ModelError(
-            f"there is no model {name!r}; there are {', '.join(MODELS)}, and each of them as NAME{NO_PHYSICS}"
+            f"there is no model {name!r}; there are {', '.join(MODELS)}, and {', '.join(WITH_PHYSICS)} also as "
+            f"NAME{NO_PHYSICS}"
+        )
+    if name != plain and plain not in WITH_PHYSICS:
+        raise ModelError(
+            f"there is no model {name!r}: {plain} is trained without the physics penalty as it is; name {plain}"
         )
     changed = {**MODELS[plain], **({"physics_weight": 0.0} if name != plain else {})}
     return Model.model_validate(base.model_dump() | changed)
@@ -114,7 +143,8 @@ def evaluate(
 
     Args:
         taken: folder of the snapshot.
-        models: names, see `MODELS`.
+        models: names, see `MODELS`. Where all `choice.CANDIDATES` are among them, which of them the region is to be
+            trained with is kept for `retraining`.
         folds: `blocks:N`, `strips:N` or a vector file, see `folds.make_folds`.
         hot_spots: vector file of polygons; left out, clusters of the inventory.
         on_progress: told the steps done, those there are, and what is being done.
@@ -146,17 +176,30 @@ def evaluate(
         holdouts.append(Holdout(Scattered(grid, cut.count), frozenset({0}), 0, hides=False))
         keys, counted = runs.count(configs, holdouts)
     judged = tuple(model_skill(name, counted[name][:-1], counted[name][-1]) for name in configs)
+    folder = root / hashlib.sha256(json.dumps([folds, list(configs), keys]).encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = choose(judged, evaluation=folder.name, folds=_named(cut), made_at=now.astimezone(UTC))
+    said = verdict(judged, chosen, region.model.network)
     facts = _facts(region, snapshot, cut, spots, grid.resolution_m, now)
     told = {
         **asdict(facts),
-        "models": [asdict(each) | {"config": configs[each.name].model_dump()} for each in judged],
+        "said": said,
+        "choice": chosen and asdict(chosen) | {"made_at": facts.made_at},
+        "models": [
+            asdict(each)
+            | {"config": configs[each.name].model_dump(), "trainings": [dict(one.facts) for one in counted[each.name]]}
+            for each in judged
+        ],
     }
-    folder = root / hashlib.sha256(json.dumps([folds, list(configs), keys]).encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
     _save_text(folder / "evaluation.json", json.dumps(finite(told), indent=1, ensure_ascii=False, allow_nan=False))
     pairs = [(name, name + NO_PHYSICS) for name in configs]
-    write_report(folder / "evaluation.html", facts, judged, cut, spots, grid, at, pairs=pairs)
-    return Evaluated(judged, finite(told), folder / "evaluation.json", folder / "evaluation.html")
+    trainings = {name: [one.facts for one in counted[name][:-1]] for name in configs}
+    write_report(
+        folder / "evaluation.html", facts, judged, cut, spots, grid, at, pairs=pairs, said=said, trainings=trainings
+    )
+    if chosen:
+        save_choice(chosen, settings.region_dir(region.name) / CHOICE)
+    return Evaluated(judged, chosen, said, finite(told), folder / "evaluation.json", folder / "evaluation.html")
 
 
 @dataclass(frozen=True)
@@ -174,7 +217,7 @@ class _Runs:
         self, configs: Mapping[str, Model], holdouts: Sequence[Holdout]
     ) -> tuple[list[str], dict[str, list[Counted]]]:
         """The keys of all counts, and the counts by model in the order of the holdouts."""
-        total, done = sum(config.steps for config in configs.values()) * len(holdouts), 0
+        total, done = sum(map(steps_of, configs.values())) * len(holdouts), 0
         keys: list[str] = []
         counted: dict[str, list[Counted]] = {name: [] for name in configs}
         for number, holdout in enumerate(holdouts, 1):
@@ -188,14 +231,18 @@ class _Runs:
                     except TrainingError as error:
                         raise TrainingError(f"{name}, {fold} held out: {error}") from error
                     save_counted(found, path)
-                done += config.steps
+                done += steps_of(config)
                 self.on_progress(done, total, f"{name}, {fold}")
                 keys.append(key)
                 counted[name].append(found)
         return keys, counted
 
     def _teller(self, origin: int, total: int, what: str) -> Callable[[int, dict[str, float]], None]:
-        return lambda step, losses: self.on_progress(origin + step, total, f"{what}, loss {losses['total']:.3f}")
+        def tell(step: int, losses: dict[str, float]) -> None:
+            loss = f", loss {losses['total']:.3f}" if "total" in losses else ""
+            self.on_progress(origin + step, total, what + loss)
+
+        return tell
 
     def _run(
         self, config: Model, holdout: Holdout, path: Path, on_step: Callable[[int, dict[str, float]], None]
@@ -215,8 +262,8 @@ class _Runs:
         judged = tally_judged(predictor, factors, snapshot, holdout, zones, len(self.spots))
         blocks = [block for block in factors.grid.blocks(REMEMBERED_CELLS) if not holdout.mask(block).all()]
         drawn = np.random.default_rng(0).permutation(len(blocks))[:REMEMBERED_BLOCKS]
-        trained = tally(predictor, factors, snapshot, [blocks[k] for k in sorted(drawn)], holdout)
-        return Counted(judged, trained, checkpoint.breaks, perf_counter() - began)
+        (trained,) = tally(predictor, factors, snapshot, [blocks[k] for k in sorted(drawn)], [holdout])
+        return Counted(judged, trained, checkpoint.breaks, perf_counter() - began, _told_of(checkpoint))
 
     def _key(self, config: Model, holdout: Holdout) -> str:
         spots = hashlib.sha256(b"".join(spot.shape.wkb for spot in self.spots)).hexdigest()
@@ -239,24 +286,39 @@ def _facts(
         storms=sum(bool(scene.landslides) for scene in with_date),
         quiet=sum(not scene.landslides for scene in with_date),
         dated_landslides=sum(len(scene.landslides) for scene in with_date),
+        negatives=rule_in_words(snapshot),
         undated_landslides=sum(len(scene.landslides) for scene in snapshot.scenes if scene.day is None),
         first_day=str(min((scene.day for scene in with_date if scene.day), default="")),
         last_day=str(max((scene.day for scene in with_date if scene.day), default="")),
         measure=snapshot.measure,
-        folds=folds.spec if ":" in folds.spec else Path(folds.spec).name,
+        danger=DANGER[region.model.physics_source],
+        folds=_named(folds),
         guard_cells=folds.guard,
         fold_landslides=folds.landslides,
         hot_spots=tuple((spot.name, spot.landslides) for spot in spots),
     )
 
 
+def _named(folds: Folds) -> str:
+    return folds.spec if ":" in folds.spec else Path(folds.spec).name
+
+
+def _told_of(checkpoint: Checkpoint) -> dict[str, float]:
+    """Figures of a training, and the size of network that it chose."""
+    if checkpoint.size is None:
+        return dict(checkpoint.metrics)
+    base_width, depth = checkpoint.size
+    return checkpoint.metrics | {"base_width": base_width, "depth": depth}
+
+
 def save_counted(counted: Counted, path: Path) -> None:
     """Write the counts of one fold; the path holds either all of them or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tallies = np.array([astuple(each) for each in (*counted.zones, counted.trained)])
+    facts = json.dumps(dict(counted.facts))
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as draft:
         part = Path(draft) / path.name
-        np.savez_compressed(part, tallies=tallies, breaks=counted.breaks, seconds=counted.seconds)
+        np.savez_compressed(part, tallies=tallies, breaks=counted.breaks, seconds=counted.seconds, facts=facts)
         part.replace(path)
 
 
@@ -266,7 +328,8 @@ def load_counted(path: Path) -> Counted | None:
         with np.load(path, allow_pickle=False) as kept:
             *zones, trained = (Tally(*each) for each in kept["tallies"].reshape(-1, 3, BINS))
             low, moderate, high, very_high = map(float, kept["breaks"])
-            return Counted(tuple(zones), trained, (low, moderate, high, very_high), float(kept["seconds"]))
+            breaks, facts = (low, moderate, high, very_high), json.loads(str(kept["facts"]))
+            return Counted(tuple(zones), trained, breaks, float(kept["seconds"]), facts)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:

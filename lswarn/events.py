@@ -6,7 +6,7 @@ guessed: what is not understood is refused (days) or unknown (accuracy), and a t
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -133,6 +133,12 @@ def trigger_of(text: str) -> str:
     return "unknown" if words <= NOTHING else "other"
 
 
+def slid_of(labels: Sequence[str], stable: Collection[str]) -> list[bool]:
+    """Whether rows so labelled are landslides: not where the label is among `stable`, in capitals or not."""
+    words = {" ".join(word.split()).casefold() for word in stable}
+    return [label.casefold() not in words for label in labels]
+
+
 def same_events(events: gpd.GeoDataFrame) -> dict[str, str]:
     """Reports that seem to tell of one landslide twice: the same day, and each within the other's accuracy.
 
@@ -191,16 +197,19 @@ def lessons(events: gpd.GeoDataFrame, inventory: Inventory) -> list[str]:
 
     The rule. An earthquake never teaches rain; other triggers do if their family, or their own spelling, is among
     `inventory.triggers`. The place must be good to `inventory.max_accuracy_m`; where that is unknown, an outline is
-    taken as it was drawn, and a point teaches nothing. What seems to be told twice is learnt once.
+    taken as it was drawn, and a point teaches nothing. What seems to be told twice is learnt once. A place given as not
+    having slid has no trigger, and is not compared; its location must be as good.
 
     Args:
-        events: as in `same_events`, and trigger (as it was spelled, "" = unknown).
+        events: as in `same_events`, and trigger (as it was spelled, "" = unknown), and where some did not slide: slid.
     """
+    slid = np.ones(len(events), bool) if "slid" not in events else events["slid"].to_numpy(bool)
     wanted = {"_".join(sorted(_words(name))) for name in inventory.triggers}
     reasons = []
-    for trigger, accuracy_m, outline in zip(events["trigger"], events["accuracy_m"], events["outline"], strict=True):
+    columns = (events[name] for name in ("trigger", "accuracy_m", "outline"))
+    for trigger, accuracy_m, outline, happened in zip(*columns, slid, strict=True):
         family = trigger_of(trigger)
-        if family == "earthquake" or not wanted & {family, "_".join(sorted(_words(trigger)))}:
+        if happened and (family == "earthquake" or not wanted & {family, "_".join(sorted(_words(trigger)))}):
             reasons.append(f"trigger {family}")
         elif pd.isna(accuracy_m) and not outline:
             reasons.append("location of unknown accuracy")
@@ -208,11 +217,11 @@ def lessons(events: gpd.GeoDataFrame, inventory: Inventory) -> list[str]:
             reasons.append(f"location worse than {inventory.max_accuracy_m:g} m")
         else:
             reasons.append("")
-    taught = events[np.array([not reason for reason in reasons], bool)]
+    taught = events[np.array([not reason for reason in reasons], bool) & slid]
     repeats = same_events(taught)
     return [
-        "the same event as another" if not reason and event in repeats else reason
-        for reason, event in zip(reasons, events["id"], strict=True)
+        "the same event as another" if not reason and happened and event in repeats else reason
+        for reason, event, happened in zip(reasons, events["id"], slid, strict=True)
     ]
 
 

@@ -95,7 +95,12 @@ def load_assets(region: Region, settings: Settings, today: date | None = None) -
         assets.record_region(conn, region, digest.hexdigest())
         assets.record_assets(conn, region, **frames)
         assets.record_landslides(conn, region, landslides)
-    return {name.replace("_", " "): len(frame) for name, frame in (frames | {"landslides": landslides}).items()}
+    told = {name.replace("_", " "): len(frame) for name, frame in frames.items()}
+    slid = int(landslides["slid"].sum())
+    told["landslides"] = slid
+    if slid < len(landslides):
+        told["places that did not slide"] = len(landslides) - slid
+    return told
 
 
 def load_landslides(region: Region, settings: Settings, today: date) -> dict[str, Any]:
@@ -115,7 +120,11 @@ def load_landslides(region: Region, settings: Settings, today: date) -> dict[str
     return {
         **summary(reading, region.inventory),
         **asdict(recorded),
-        "known": {"teaching": len(known.teaching), **known.left_out},
+        "known": {
+            "teaching": len(known.teaching),
+            **({"stable_teaching": len(known.stable)} if region.inventory.label else {}),
+            **known.left_out,
+        },
     }
 
 

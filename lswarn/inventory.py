@@ -3,6 +3,7 @@
 Columns are named in region.toml, or recognised by the names in use. What an event teaches is asked in `lswarn.events`.
 """
 
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
 from lswarn.errors import RegionError
-from lswarn.events import accuracy_of, count, day_of, lessons, same_events, trigger_of
+from lswarn.events import accuracy_of, count, day_of, lessons, same_events, slid_of, trigger_of
 from lswarn.sections import Inventory
 from lswarn.sources import Bounds, fields_of, load_raw_vector
 
@@ -35,6 +37,8 @@ COLUMNS = {
 The last ones are those of NASA's catalogue cut to the ten letters of a Shapefile.
 """
 
+YES_OR_NO = ({"true", "false"}, {"yes", "no"}, {"0", "1"})
+
 GLOBE: Bounds = (-180.0, -90.0, 180.0, 90.0)
 TOLD = 20
 """So many of a kind are told one by one."""
@@ -48,7 +52,8 @@ class Reading:
 
     Attributes:
         events: EPSG:4326; id, day (`datetime.date`; None = unknown), accuracy_m (NaN = unknown, 0 = given as exact),
-            trigger and source (as given, "" = unknown), outline (True: drawn; False: a point), geometry (valid).
+            trigger and source (as given, "" = unknown), outline (True: drawn; False: a point), slid (False: a place
+            that is given as not having slid), geometry (valid).
         fields: which field of the file was taken for which meaning.
         left_out: why rows of the file are not among them, and how many.
         notes: what was done to them, or is odd, a sentence each.
@@ -66,7 +71,7 @@ def load_inventory(
     """Read an inventory.
 
     A row that says again what another said is merged into it; a polygon that crosses itself is repaired; events outside
-    the region or without coordinates are left out and counted.
+    the region, without coordinates or without a label (where one is asked for) are left out and counted.
 
     Args:
         bbox: west, south, east, north, degrees; left out: the whole globe.
@@ -75,7 +80,8 @@ def load_inventory(
 
     Raises:
         RegionError: with every fault: no such file or field, no event in the region (with both extents, and whether
-            latitude and longitude are swapped), a missing or repeated id, a day that cannot be read or is yet to come.
+            latitude and longitude are swapped), a missing or repeated id, a day that cannot be read or is yet to come,
+            labels of which none means a landslide, or none a place that did not slide where such are needed.
     """
     what = f"{context}: {inventory.file}"
     rows, fields, notes = (_load_table if inventory.is_table else _load_vector)(inventory, what, context)
@@ -85,14 +91,18 @@ def load_inventory(
     if not inside.any():
         raise RegionError(_nothing_inside(what, rows[placed], degrees, bbox, inventory, fields))
     left_out = {"no coordinates": int((~placed).sum()), "outside the region": int((~inside).sum())}
-    found = degrees[inside].reset_index(drop=True)
+    said, labels = _labels(degrees[inside], fields, inventory, what)
+    notes += labels
+    left_out["without a label"] = int((~said).sum())
+    found, as_written = (each[inside][said].reset_index(drop=True) for each in (degrees, rows[placed]))
+    slid = slid_of(_texts(found.get("label"), len(found)), inventory.stable)
     shapes, repaired = _repaired(found)
     if repaired:
         notes.append(f"{repaired} polygons crossed themselves and were repaired")
 
     problems = _shape_problems(what, found)
     ids = _texts(found.get("id"), len(found))
-    if empty := ids.count(""):
+    if "id" in fields and (empty := ids.count("")):
         problems.append(
             f"{what}: field {fields['id']!r} is empty in {empty} of {len(found)} features; each needs an id of its own"
         )
@@ -100,6 +110,12 @@ def load_inventory(
     if odd:
         problems.append(
             f"{what}: {_examples(fields['date'], odd, len(found))}: a day is YYYY-MM-DD, or m/d/yyyy, or empty"
+        )
+    if "id" not in fields:
+        ids = _made_ids(as_written, days)
+        notes.append(
+            "no field names the events, so an id was made of each one's place and day: one whose place or day is "
+            "corrected in the file will count as another; name a field with id = … if there is one"
         )
     if today and (ahead := [str(day) for day in days if day and day > today]):
         problems.append(
@@ -119,6 +135,7 @@ def load_inventory(
             "trigger": _texts(found.get("trigger"), len(found)),
             "source": _texts(found.get("source"), len(found)),
             "outline": outline,
+            "slid": slid,
         },
         geometry=shapes,
         crs=4326,
@@ -130,19 +147,28 @@ def load_inventory(
         problems.append(
             f"{what}: {_examples(fields['id'], rows_of, len(found))}: they differ, and an id may stand once; "
             "choose another field, or mend the file"
+            if "id" in fields
+            else f"{what}: {len(rows_of)} of {len(found)} features are of the same place and day as another but say "
+            "something else of it; mend the file, or name a field with id = …"
         )
     if problems:
         raise RegionError(*problems)
-    notes += _told([f"{one} seems to be the same event as {other}" for one, other in same_events(events).items()])
-    notes += _told(_odd_triggers(events["trigger"]))
+    slides = events[events["slid"]]
+    notes += _told([f"{one} seems to be the same event as {other}" for one, other in same_events(slides).items()])
+    notes += _told(_odd_triggers(slides["trigger"]))
     return Reading(events, fields, {why: n for why, n in left_out.items() if n}, tuple(notes))
 
 
 def summary(reading: Reading, inventory: Inventory) -> dict[str, Any]:
-    """A reading in figures: events, dated or not, by accuracy and trigger; what teaches and what does not, and why."""
-    events = reading.events
-    reasons = lessons(events, inventory)
+    """A reading in figures: events, dated or not, by accuracy and trigger; what teaches and what does not, and why.
+
+    Places given as not having slid are counted apart, where the inventory has a label.
+    """
+    reasons = np.array(lessons(reading.events, inventory), dtype=object)
+    slid = reading.events["slid"].to_numpy(bool)
+    events = reading.events[slid]
     dated = int(events["day"].notna().sum())
+    stable = {"stable_places": int((~slid).sum()), "stable_teaching": int((reasons[~slid] == "").sum())}
     return {
         "file": str(inventory.file),
         "fields": reading.fields,
@@ -152,8 +178,9 @@ def summary(reading: Reading, inventory: Inventory) -> dict[str, Any]:
         "by_accuracy": count([_spelt(*each) for each in zip(events["accuracy_m"], events["outline"], strict=True)]),
         "by_trigger": count([trigger_of(trigger) for trigger in events["trigger"]]),
         "left_out": reading.left_out,
-        "teaching": reasons.count(""),
-        "not_teaching": count(reasons),
+        "teaching": int((reasons[slid] == "").sum()),
+        **(stable if inventory.label else {}),
+        "not_teaching": count(list(reasons)),
         "notes": list(reading.notes),
     }
 
@@ -169,7 +196,7 @@ def _spelt(accuracy_m: float, outline: bool) -> str:
 def _load_vector(inventory: Inventory, what: str, context: str) -> tuple[gpd.GeoDataFrame, dict[str, str], list[str]]:
     """Columns named by what they mean, in the CRS of the file; which field each is; notes."""
     present = fields_of(inventory.file, layer=inventory.layer, context=context)
-    fields = _recognised(inventory, present, what, ("id", "date", "accuracy", "trigger", "source"))
+    fields = _recognised(inventory, present, what, ("id", "date", "accuracy", "trigger", "label", "source"))
     names = list(dict.fromkeys(fields.values()))
     rows = load_raw_vector(inventory.file, layer=inventory.layer, fields=names, context=context)
     columns = {meaning: rows[name] for meaning, name in fields.items()}
@@ -185,13 +212,19 @@ def _load_table(inventory: Inventory, what: str, context: str) -> tuple[gpd.GeoD
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise RegionError(f"{what}: it is no CSV with a line of column names first ({error})") from error
     table.columns = table.columns.str.strip()
-    fields = _recognised(inventory, list(table.columns), what, tuple(COLUMNS))
+    fields = _recognised(inventory, list(table.columns), what, (*COLUMNS, "label"))
     x, y = (_numbers(table[fields[axis]], what, fields[axis]) for axis in "xy")
     crs = inventory.crs or "EPSG:4326"
     try:
         points = gpd.GeoSeries(np.where(x.isna() | y.isna(), None, shapely.points(x, y)), crs=CRS.from_user_input(crs))
     except CRSError as error:
         raise RegionError(f"{context}.crs: {crs!r} is not a coordinate reference system") from error
+    if inventory.label is None:  # or places that did not slide would pass for landslides, and nobody be told
+        notes += [
+            f"field {name!r} says yes or no: if it tells which rows are landslides, name it with label = …"
+            for name in table.columns
+            if name not in fields.values() and set(table[name].str.strip().str.lower()) in YES_OR_NO
+        ]
     columns = {meaning: table[name] for meaning, name in fields.items() if meaning not in ("x", "y")}
     return gpd.GeoDataFrame(columns, geometry=points), fields, notes
 
@@ -223,19 +256,19 @@ def _recognised(inventory: Inventory, present: Sequence[str], what: str, meaning
     """Which field means what: the one region.toml names, else one by whose name it is known.
 
     Raises:
-        RegionError: a named field is not there, or nothing is known for an id or coordinates.
+        RegionError: a named field is not there, or nothing is known for coordinates.
     """
     known = {name.strip().lower().replace(" ", "_"): name for name in reversed(present)}
     fields: dict[str, str] = {}
     for meaning in meanings:
         named = getattr(inventory, meaning, None)
-        usual = next((known[name] for name in COLUMNS[meaning] if name in known), None)
+        usual = next((known[name] for name in COLUMNS.get(meaning, ()) if name in known), None)
         if chosen := named or usual:
             fields[meaning] = chosen
     there = ", ".join(present) or "none"
     if missing := [name for name in fields.values() if name not in present]:
         raise RegionError(f"{what}: there is no field {', '.join(map(repr, missing))}; there are {there}")
-    if needed := [f"{meaning} = …" for meaning in ("id", "x", "y") if meaning in meanings and meaning not in fields]:
+    if needed := [f"{meaning} = …" for meaning in ("x", "y") if meaning in meanings and meaning not in fields]:
         raise RegionError(f"{what}: say which field is meant with {', '.join(needed)}; there are {there}")
     return fields
 
@@ -253,6 +286,42 @@ def _parsed(
             values.append(None)
             odd.append(str(value))
     return values, odd
+
+
+def _labels(
+    found: gpd.GeoDataFrame, fields: dict[str, str], inventory: Inventory, what: str
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which rows say whether they slid (all, where no label is asked for), and what each label was taken for.
+
+    Raises:
+        RegionError: no row is a landslide, or none did not slide and such are needed.
+    """
+    if "label" not in fields:
+        return np.ones(len(found), bool), []
+    labels = _texts(found["label"], len(found))
+    texts, slid = np.array(labels, dtype=object), np.array(slid_of(labels, inventory.stable), dtype=np.bool_)
+    field, stable = f"{what}: field {fields['label']!r}", ", ".join(map(repr, inventory.stable))
+    held = {kind: ", ".join(f"{k!r} ({n})" for k, n in count(texts[slid == kind]).items()) for kind in (True, False)}
+    if not held[True]:
+        raise RegionError(f"{field} names no landslide: it holds {held[False] or 'nothing'}, and stable = {stable}")
+    if not held[False] and inventory.negatives.rule == "given":
+        raise RegionError(
+            f'{field} names no place that did not slide, which negatives.rule = "given" lives on: it holds '
+            f'{held[True]}; say with stable = ["…"] which of them means it (now: {stable})'
+        )
+    told = (
+        f"by field {fields['label']!r}, landslides are {held[True]}; places that did not slide {held[False] or 'none'}"
+    )
+    return texts != "", [told]
+
+
+def _made_ids(rows: gpd.GeoDataFrame, days: Sequence[date | None]) -> list[str]:
+    """An id of the place, as the file has it, and the day: the same at every reading."""
+    places = shapely.to_wkb(shapely.force_2d(rows.geometry.to_numpy()), byte_order=1)
+    return [
+        hashlib.sha256(place + str(day or "").encode()).hexdigest()[:12]
+        for place, day in zip(places, days, strict=True)
+    ]
 
 
 def _texts(column: "pd.Series[Any] | None", n: int) -> list[str]:

@@ -9,7 +9,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -60,6 +60,17 @@ class Region(Strict):
         if crs.to_epsg() is None or not crs.is_projected or crs.axis_info[0].unit_conversion_factor != 1:
             raise ValueError(f"{text!r} must be a projected CRS in metres with an EPSG code, such as a UTM zone")
         return f"EPSG:{crs.to_epsg()}"
+
+    @field_validator("model")
+    @classmethod
+    def _rain_that_wets(cls, model: Model, given: ValidationInfo) -> Model:
+        rain = given.data.get("rain")  # missing where it is at fault itself
+        if model.soil is not None and rain is not None and rain.measure != "sum":
+            raise ValueError(
+                'physics_source = "infinite-slope" is wetted by the sum of seven days, and rain.measure is '
+                f'"{rain.measure}": set rain.measure = "sum", or physics_source = "threshold"'
+            )
+        return model
 
     @field_validator("subscribers")
     @classmethod

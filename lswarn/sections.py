@@ -40,6 +40,9 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
 DERIVABLE = ("slope", "curvature", "aspect", "landform", "river_distance", "temperature")
 
 
+PhysicsSource = Literal["threshold", "infinite-slope"]
+
+
 class Strict(BaseModel):
     """Frozen, and an unknown key is an error."""
 
@@ -53,6 +56,7 @@ class Source(Strict):
         file: raster or vector; `layer` and `field` choose within a vector, `band` within a raster.
         nodata: a raster value to read as unknown, besides the file's own nodata tag.
         unit: one of `UNITS`; the standard unit where left out.
+        licence: under which terms the file may be used; printed in the model card.
         constant: one value for the whole region, in `unit`.
         derive: computed from the DEM (rivers: from its flow accumulation).
         sea_level_deg_c, lapse_deg_c_per_km: of a derived temperature.
@@ -65,6 +69,7 @@ class Source(Strict):
     band: int = Field(1, ge=1)
     nodata: float | None = None
     unit: str | None = None
+    licence: str = ""
     constant: float | None = None
     derive: bool = False
     sea_level_deg_c: float = 15.0
@@ -143,24 +148,45 @@ class Assets(Strict):
     warning_areas: Asset
 
 
+class Negatives(Strict):
+    """Which ground counts as stable. A score moves by more with this rule than with the choice of the model.
+
+    Attributes:
+        rule: `elsewhere`: all known ground that did not slide; `given`: only places that the inventory gives as not
+            having slid, all else is unknown.
+        buffer_m: ground within so many metres of a landslide but not in it is unknown.
+        min_slope_deg: flatter ground is unknown, and a landslide mapped there as well: it teaches nothing, and no model
+            is judged there.
+    """
+
+    rule: Literal["elsewhere", "given"] = "elsewhere"
+    buffer_m: float = Field(0.0, ge=0, le=10_000)
+    min_slope_deg: float = Field(0.0, ge=0, lt=90)
+
+
 class Inventory(Strict):
     """Known landslides: polygons, or points with the accuracy of their location, in a vector file or a CSV.
 
     A column that is not named is recognised by the names in `inventory.COLUMNS`, those of NASA's catalogues among them.
 
     Attributes:
-        id: field that names an event for ever (loading again updates by it).
+        id: field that names an event for ever (loading again updates by it). Where none is recognised, an id is made of
+            the event's place and day.
         date: field with the day of the event; undated events meet the place's critical rainfall.
         accuracy: field with how far off the location may be: metres, or words such as `exact`, `5km`, `unknown`. In a
             file without one, a point's location is good to `point_radius_m`, and a polygon lies as it was drawn.
         trigger: field with what set the landslide off.
+        label: field that says whether a row is a landslide or a place that did not slide; left out: all are landslides.
+        stable: what `label` says of a place that did not slide, in capitals or not. A row without a label is left out.
         x, y: columns of a CSV with longitude and latitude, degrees; or east and north in `crs`.
         crs: of x and y; left out: degrees (EPSG:4326).
         point_radius_m: a point stands for a landslide of this radius.
         max_accuracy_m: an event whose location is worse is kept but not learnt from. 100 m: off by three cells of 30 m
             it is still on its hillside; a point good to 1 km would teach the slope of another one.
+        licence: under which terms it may be used; printed in the model card.
         triggers: what is learnt from: families (`rain`, `melt`, `other`, `unknown`), or words as they stand in the
             file. Earthquakes never teach rain.
+        negatives: which ground counts as stable.
     """
 
     file: Path
@@ -169,12 +195,16 @@ class Inventory(Strict):
     date: str | None = None
     accuracy: str | None = None
     trigger: str | None = None
+    label: str | None = None
+    stable: tuple[str, ...] = Field(("FALSE", "0", "no"), min_length=1)
     x: str | None = None
     y: str | None = None
     crs: str | None = None
     point_radius_m: float = Field(45.0, gt=0)
     max_accuracy_m: float = Field(100.0, gt=0)
+    licence: str = ""
     triggers: tuple[str, ...] = Field(("rain", "unknown"), min_length=1)
+    negatives: Negatives = Negatives()
 
     @property
     def is_table(self) -> bool:
@@ -189,6 +219,8 @@ class Inventory(Strict):
             raise ValueError("give both x = … and y = …, or neither")
         if not self.is_table and (self.x or self.crs):
             raise ValueError("x, y and crs are of a CSV; a vector file has geometries and says its CRS")
+        if self.negatives.rule == "given" and self.label is None:
+            raise ValueError('negatives.rule = "given" needs label = …, the field that says which places did not slide')
         return self
 
 
@@ -228,6 +260,7 @@ class RainSource(Strict):
         connections: at most so many at a time to its server.
         layout: of a product that lswarn does not know.
         quantile_map: file of `lswarn rain mapping`, which brings this product into the terms of the first one.
+        licence: under which terms it may be used; printed in the model card.
     """
 
     product: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,40}$")
@@ -236,6 +269,7 @@ class RainSource(Strict):
     connections: int = Field(4, ge=1, le=16)
     layout: RainLayout | None = None
     quantile_map: Path | None = None
+    licence: str = ""
 
     @model_validator(mode="after")
     def _layout_has_an_address(self) -> Self:
@@ -301,6 +335,24 @@ class Rain(Strict):
         return sources
 
 
+class InfiniteSlope(Strict):
+    """The soil of an infinite slope, as `model.stability` reads it: one for the whole region.
+
+    Attributes:
+        cohesion: of soil and roots, over the weight of the soil's depth: (Cr + Cs) / (h·ρs·g), without a unit.
+        friction_deg: angle of internal friction.
+        transmissivity_m2_day: what the soil's whole depth carries downhill.
+        water_to_soil: density of water over that of wet soil.
+        source: where the figures come from.
+    """
+
+    cohesion: float = Field(ge=0, le=1)  # kPa given by mistake are above 1, radians below 5
+    friction_deg: float = Field(ge=5, le=60)
+    transmissivity_m2_day: float = Field(ge=0.01, le=10_000)
+    water_to_soil: float = Field(0.5, ge=0.3, le=0.8)
+    source: str = ""
+
+
 class Model(Strict):
     """How a model is trained. Its shape travels in the checkpoint, which wins on load.
 
@@ -317,6 +369,8 @@ class Model(Strict):
             crop's side.
         positive_weight: class weight of landslide cells; left out: a quarter of the balance.
         physics_weight: lambda of the physics penalty; `physics` chooses its form.
+        physics_source: what says where a low probability is wrong: `threshold`, rain above the critical rainfall; or
+            `infinite-slope`, a safety factor below 1, for which `soil` is needed.
         holdout: share of spatial blocks held out from training to judge the model.
         seed: of everything random.
     """
@@ -325,14 +379,29 @@ class Model(Strict):
     rain: Literal["monotone", "channel"] = "monotone"
     base_width: int = Field(8, ge=4, le=64)
     depth: int = Field(3, ge=1, le=5)
-    steps: int = Field(220, ge=1)
+    steps: int = Field(160, ge=1)
     batch: int = Field(8, ge=1)
     crop: int = Field(128, ge=32)
     positive_weight: float | None = Field(None, gt=0)
     physics_weight: float = Field(0.1, ge=0)
     physics: Literal["linear", "log"] = "linear"
+    physics_source: PhysicsSource = "threshold"
+    soil: InfiniteSlope | None = None
     holdout: float = Field(0.25, gt=0, lt=0.9)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _soil_and_its_use(self) -> Self:
+        if self.physics_source == "infinite-slope" and self.soil is None:
+            raise ValueError(
+                'physics_source = "infinite-slope" needs the soil: [model.soil] with cohesion = …, friction_deg = …, '
+                "transmissivity_m2_day = …"
+            )
+        if self.physics_source != "infinite-slope" and self.soil is not None:
+            raise ValueError(
+                f'soil is not used with physics_source = "{self.physics_source}": set "infinite-slope", or take it out'
+            )
+        return self
 
 
 class Alerts(Strict):

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
         earthdata_login: host, and port if need be, of Earthdata's login server.
         pps_email: address registered with PPS, which is both user and password there.
         device: where networks run; `auto` takes a GPU if there is one.
+        block_cells: side of the blocks in which a day is worked out, cells: lower it where memory does not suffice.
         timeout_s: limit of one network exchange.
     """
 
@@ -48,6 +49,8 @@ class Settings(BaseSettings):
     earthdata_login: str = Field("urs.earthdata.nasa.gov", pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
     pps_email: SecretStr | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    # Every network's phase (2 to the power of its depth, at most 32) divides it.
+    block_cells: int = Field(512, ge=64, le=4096, multiple_of=64)
     timeout_s: float = Field(30.0, gt=0)
 
     def region_dir(self, region: str) -> Path:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import geopandas as gpd
 import numpy as np
@@ -19,7 +20,7 @@ from lswarn.cli.inventory import app
 from lswarn.db.assets import record_region
 from lswarn.db.engine import transaction
 from lswarn.errors import DatabaseError, RegionError
-from lswarn.events import accuracy_of, day_of, lessons, same_events, trigger_of
+from lswarn.events import accuracy_of, day_of, lessons, same_events, slid_of, trigger_of
 from lswarn.inventory import load_inventory, summary
 from lswarn.sections import Inventory
 from lswarn.settings import Settings
@@ -244,7 +245,6 @@ class TestTables:
             ("id,lat,lon\n1,2,3\n1,2,3,4,5\n", "no CSV"),
             ("id,lat,lon\n", "holds no event with coordinates"),
             ("id,lat,lon\n1,,\n", "holds no event with coordinates"),
-            ("nr,lat,lon\n1,36.25,-84.25\n", "say which field is meant with id = …; there are nr, lat, lon"),
             ("id,where\n1,Norma\n", "say which field is meant with x = …, y = …"),
             ("id,lat,lon\n1,36°15'N,-84.25\n", "field 'lat' holds \"36°15'N\" in 1 of 1 features: coordinates are"),
             ("id,lat,lon\n,36.25,-84.25\n", "field 'id' is empty in 1 of 1 features"),
@@ -333,6 +333,112 @@ class TestIdentity:
         assert np.isnan(reading.events["accuracy_m"][0])
         assert "field 'accuracy' holds 'fair' in 1 of 2 features: not understood" in reading.notes[0]
         assert summary(reading, inventory)["not_teaching"] == {"location of unknown accuracy": 1}
+
+
+class TestMadeIds:
+    ROWS = "lat,lon,date,note\n36.25,-84.25,2014-02-03,a\n36.25,-84.26,,b\n36.25,-84.25,2014-02-04,c\n"
+
+    def test_without_a_field_for_it_an_id_is_made_of_place_and_day(self, write) -> None:
+        reading = read(write(self.ROWS))
+        assert reading.events["id"].is_unique
+        assert reading.events["id"].str.fullmatch("[0-9a-f]{12}").all()
+        assert "id" not in reading.fields
+        assert "an id was made of each one's place and day" in reading.notes[0]
+
+    def test_it_stays_whatever_else_changes(self, write) -> None:
+        ids = read(write(self.ROWS)).events["id"]
+        header, *rows = self.ROWS.splitlines()
+        other = "\n".join([header + ",accuracy", *(f"{row},5" for row in reversed(rows))]).replace(
+            "2014-02-03", "2/3/2014"
+        )
+        assert list(read(write(other, "other.csv")).events["id"]) == list(ids[::-1])
+        moved = read(write(self.ROWS.replace("-84.26", "-84.27"), "moved.csv")).events["id"]
+        assert [a == b for a, b in zip(ids, moved, strict=True)] == [True, False, True]
+
+    def test_a_shapefile_too(self, tmp_path: Path) -> None:
+        shapes = [box(-84.3, 36.2, -84.29, 36.21), box(-84.2, 36.2, -84.19, 36.21)]
+        gpd.GeoDataFrame({"n": [1, 2]}, geometry=shapes, crs=4326).to_file(tmp_path / "s.shp")
+        assert read(Inventory(file=tmp_path / "s.shp")).events["id"].is_unique
+
+    def test_one_place_and_day_is_one_event(self, write) -> None:
+        twice = self.ROWS + "36.25,-84.26,,d\n"
+        assert read(write(twice)).left_out == {"said twice, merged": 1}
+        told = refused(write("lat,lon,trigger\n36.25,-84.25,rain\n36.25,-84.25,melt\n"))
+        assert "2 of 2 features are of the same place and day as another but say something else" in told
+        assert "name a field with id = …" in told
+
+
+class TestLabels:
+    ROWS = "id,lat,lon,slide\n1,36.25,-84.25,TRUE\n2,36.25,-84.26,False\n3,36.25,-84.27,\n4,36.25,-84.28,false\n"
+    GIVEN: ClassVar = {"label": "slide", "negatives": {"rule": "given"}}
+
+    def test_places_that_did_not_slide_are_told_apart(self, write) -> None:
+        inventory = write(self.ROWS, **self.GIVEN)
+        reading = read(inventory)
+        assert list(zip(reading.events["id"], reading.events["slid"], strict=True)) == [
+            *(("1", True), ("2", False), ("4", False))
+        ]
+        assert reading.left_out == {"without a label": 1}
+        assert reading.notes == (
+            "by field 'slide', landslides are 'TRUE' (1); places that did not slide 'False' (1), 'false' (1)",
+        )
+        told = summary(reading, inventory)
+        assert (told["events"], told["undated"], told["teaching"]) == (1, 1, 1)
+        assert (told["stable_places"], told["stable_teaching"], told["not_teaching"]) == (2, 2, {})
+
+    def test_without_a_label_all_slid(self, write) -> None:
+        inventory = write(self.ROWS)
+        assert read(inventory).events["slid"].all()
+        assert "stable_places" not in summary(read(inventory), inventory)
+
+    @pytest.mark.parametrize("both", [("TRUE", "False"), ("0", "1"), ("yes", "no")])
+    def test_a_label_that_is_not_asked_for_is_pointed_at(self, write, both: tuple[str, str]) -> None:
+        rows = "id,lat,lon,slide\n" + "".join(f"{n},36.25,-84.2{n},{said}\n" for n, said in enumerate(both))
+        told = "field 'slide' says yes or no: if it tells which rows are landslides, name it with label = …"
+        assert told in read(write(rows)).notes
+        assert told not in read(write(rows, label="slide")).notes
+
+    @pytest.mark.parametrize(
+        ("label", "stable"),
+        [
+            *((["TRUE", "False"], {}), ([1.0, 0.0], {}), ([True, False], {}), (["yes", "No"], {})),
+            (["rutsch", "kein  Rutsch"], {"stable": ("Kein Rutsch",)}),
+        ],
+    )
+    def test_however_it_is_written(self, save, label: list, stable: dict) -> None:
+        inventory = save([Point(-84.25, 36.25), Point(-84.26, 36.25)], kind=label)
+        labelled = inventory.model_copy(update={"label": "kind"} | stable)
+        assert read(labelled).events["slid"].tolist() == [True, False]
+
+    def test_a_stable_place_has_no_trigger_but_a_location(self) -> None:
+        rows = [("a", None, 0, "earthquake", Point(-84.2, 36.2)), ("b", None, 5000, "", Point(-84.3, 36.2))]
+        events = made(*rows).assign(slid=False)
+        assert lessons(events, Inventory(file="x")) == ["", "location worse than 100 m"]
+
+    def test_a_stable_place_is_no_repetition(self) -> None:
+        rows = [(name, date(2014, 2, 3), 50, "rain", Point(-84.2, 36.2)) for name in "ab"]
+        assert lessons(made(*rows).assign(slid=[True, False]), Inventory(file="x")) == ["", ""]
+
+    @pytest.mark.parametrize(
+        ("changed", "says"),
+        [
+            ({"stable": ("stable",)}, 'names no place that did not slide, which negatives.rule = "given" lives on'),
+            ({"stable": ("stable",)}, "it holds 'TRUE' (1), 'False' (1), 'false' (1); say with stable = [\"…\"]"),
+            ({"stable": ("true", "FALSE")}, "field 'slide' names no landslide: it holds 'TRUE' (1), 'False' (1)"),
+            ({"label": "none"}, "there is no field 'none'; there are id, lat, lon, slide"),
+        ],
+    )
+    def test_labels_that_cannot_be(self, write, changed: dict, says: str) -> None:
+        assert says in refused(write(self.ROWS, **(self.GIVEN | changed)))
+
+    def test_a_rule_that_lives_on_labels_needs_them(self) -> None:
+        with pytest.raises(ValidationError, match=r'negatives.rule = "given" needs label = …'):
+            Inventory(file="x.csv", negatives={"rule": "given"})
+
+    @given(st.lists(st.sampled_from(["no", " NO", "yes", "0", "1"])))
+    def test_capitals_and_blanks_say_nothing(self, labels: list[str]) -> None:
+        stripped = [label.strip() for label in labels]
+        assert slid_of(stripped, ("No ", "0")) == [label.lower() not in ("no", "0") for label in stripped]
 
 
 class TestSameEvents:

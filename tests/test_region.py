@@ -2,7 +2,7 @@ import pytest
 
 from lswarn.errors import RegionError
 from lswarn.region import load_region
-from lswarn.sections import FACTORS
+from lswarn.sections import FACTORS, InfiniteSlope
 
 GOOD = """
 name = "hills"
@@ -47,6 +47,9 @@ channel = "email"
 address = "duty@example.org"
 """
 
+STEEP = '[model]\nphysics_source = "infinite-slope"\n'
+SOIL = "[model.soil]\ncohesion = 0.1\nfriction_deg = 31\ntransmissivity_m2_day = 50\n"
+
 
 def written(tmp_path, text=GOOD):
     path = tmp_path / "region.toml"
@@ -82,6 +85,19 @@ def test_ten_factors_in_their_order():
         ("constant_mm = 120", "", "give constant_mm = …, file = … or zones = …"),
         ("duty@example.org", "duty at example.org", "is not a mail address"),
         ('name = "hills"', 'name = "The Hills"', "name"),
+        (
+            "[[subscribers]]",
+            '[model]\nphysics_source = "infinite-slope"\n[[subscribers]]',
+            "needs the soil: [model.soil]",
+        ),
+        ("[[subscribers]]", f"{SOIL}[[subscribers]]", 'soil is not used with physics_source = "threshold"'),
+        ("[[subscribers]]", f"{STEEP}{SOIL.replace('31', '0.6')}[[subscribers]]", "friction_deg: Input should be"),
+        ("[[subscribers]]", f"{STEEP}{SOIL.replace('0.1', '5.0')}[[subscribers]]", "cohesion: Input should be"),
+        (
+            "[rain.threshold]",
+            f'[rain]\nmeasure = "ari"\n{STEEP}{SOIL}[rain.threshold]',
+            'wetted by the sum of seven days, and rain.measure is "ari": set rain.measure = "sum"',
+        ),
     ],
 )
 def test_a_fault_is_told_with_file_key_and_value(tmp_path, old, new, told):
@@ -90,6 +106,11 @@ def test_a_fault_is_told_with_file_key_and_value(tmp_path, old, new, told):
         load_region(path)
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_an_infinite_slope_has_a_soil(tmp_path):
+    model = load_region(written(tmp_path, GOOD + STEEP + SOIL)).model
+    assert model.soil == InfiniteSlope(cohesion=0.1, friction_deg=31, transmissivity_m2_day=50, water_to_soil=0.5)
 
 
 def test_all_faults_are_told_at_once(tmp_path):

@@ -11,7 +11,10 @@ from lswarn import retraining
 from lswarn.db import inputs
 from lswarn.db.engine import open_database, transaction
 from lswarn.errors import CheckpointMismatch, NoModel, TrainingError
+from lswarn.model.checkpoint import load_checkpoint
+from lswarn.model.drift import SUBJECTS
 from lswarn.model.evaluate import Evaluation
+from lswarn.model.newest import newest_year
 from lswarn.model.samples import load_snapshot
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
@@ -62,9 +65,53 @@ def test_a_worse_candidate_stays_a_candidate(house, taken, champion):
         )
     promotion = retraining.promote(house.region, house.settings, taken, "worse", replace(scores, auc=scores.auc - 0.01))
     assert not promotion.promoted
-    assert "AUC" in promotion.reason
+    assert "AUC on held-out ground" in promotion.reason
+    assert "worse by 0.01" in promotion.reason
     assert roles(house)["worse"] == "candidate"
+    with transaction(open_database(house.settings)) as conn:
+        kept = inputs.find_model(conn, house.region, "worse").metrics["verdict"]
+        moved = inputs.find_drift(conn, house.region, champion.id)
+    assert (kept["promoted"], kept["reason"]) == (False, promotion.reason)
+    assert {each.subject for each in moved} == set(SUBJECTS)
+    assert promotion.drift.startswith(("all stable", "the others stable", "shifted: ", "look: "))
+    card = promotion.card.read_text("utf-8")
+    assert card.startswith("# Model worse: landslides in ")
+    assert "This holds it back" in card
+    assert promotion.drift in card
     assert roles(house)[champion.id] == "champion"
+
+
+def test_the_newest_year_is_kept_from_a_candidate_and_judged(house, taken, champion):
+    snapshot, scores = load_snapshot(taken), scores_of(house, taken, champion.id)
+    learnt = load_checkpoint(champion.path).learnt_days
+    held = [snapshot.scenes[i].day for i in newest_year(snapshot)]
+    assert set(learnt).isdisjoint(held)
+    assert list(scores.newest_days) == held
+    assert np.isnan(scores.newest_auc) == (not held)
+
+
+def test_where_the_champion_learnt_from_some_of_the_year_only_the_rest_is_judged(house, taken, champion, monkeypatch):
+    snapshot, scores = load_snapshot(taken), scores_of(house, taken, champion.id)
+    days = tuple(scene.day for scene in snapshot.scenes if scene.landslides)[:2]
+    asked = []
+
+    def judged(region, settings, taken, model_id, days=None):
+        asked.append((model_id, days))
+        return replace(scores, newest_days=days, newest_auc=0.7)
+
+    monkeypatch.setattr(retraining, "unseen_days", lambda checkpoint, snapshot: days[1:])
+    monkeypatch.setattr(retraining, "_scores", judged)
+    with transaction(open_database(house.settings), house.region) as conn:
+        inputs.record_model(
+            conn, house.region, "newer", path=champion.path, snapshot_id=taken.name, metrics={}, made_at=NOW
+        )
+    promotion = retraining.promote(
+        house.region, house.settings, taken, "newer", replace(scores, newest_days=days, newest_auc=0.9)
+    )
+    assert asked == [("newer", days[1:]), (champion.id, days[1:])]
+    assert f"({days[1]}) 0.7 (champion 0.7): equal" in promotion.reason
+    assert promotion.promoted
+    retraining.promote_by_hand(house.region, house.settings, champion.id)
 
 
 def test_a_champion_is_not_promoted_again(house, taken, champion):

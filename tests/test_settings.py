@@ -16,6 +16,13 @@ def test_an_unusable_value_is_told_with_its_name(monkeypatch):
         load_settings()
 
 
+@pytest.mark.parametrize("odd", ["100", "0", "many"])
+def test_blocks_fit_every_network(monkeypatch, odd):
+    monkeypatch.setenv("LSWARN_BLOCK_CELLS", odd)
+    with pytest.raises(SettingsError, match="LSWARN_BLOCK_CELLS"):
+        load_settings()
+
+
 def test_secrets_do_not_show(monkeypatch):
     monkeypatch.setenv("LSWARN_DATABASE_URL", "postgresql://me:hunter2@db/x")
     monkeypatch.setenv("LSWARN_SMTP_PASSWORD", "hunter3")

@@ -130,7 +130,7 @@ def region_build(region: RegionPath = None) -> None:
 
     settings = load_settings()
     found = region_of(region, settings)
-    with progress("factors", 1 + len(FACTORS)) as advance:
+    with progress("factors", 1 + len(FACTORS) + (found.model.soil is not None)) as advance:
         done: dict[str, float] = {}
 
         def tell(name: str, share: float) -> None:

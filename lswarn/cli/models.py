@@ -12,6 +12,10 @@ from lswarn.db.engine import open_database, transaction
 from lswarn.settings import load_settings
 from lswarn.terminal import progress, say, show_facts, show_table
 
+AnyModel = Annotated[
+    str | None, typer.Argument(help="Its id, or the beginning of it; left out: the champion.", show_default=False)
+]
+
 app = typer.Typer(help="Models: what has been trained, and which is in use.", no_args_is_help=True)
 
 
@@ -29,7 +33,9 @@ def train(region: RegionPath = None, as_json: Json = False) -> None:
     scores = retraining.evaluate(found, settings, taken, model_id, clock())
     promotion = retraining.promote(found, settings, taken, model_id, scores)
     told = {"model": model_id, "promoted": promotion.promoted, "reason": promotion.reason}
-    show_facts(told | _figures(scores.as_dict()), as_json)
+    if promotion.drift:
+        told["drift"] = promotion.drift
+    show_facts(told | _figures(scores.as_dict()) | {"card": promotion.card}, as_json)
 
 
 def evaluate(
@@ -37,9 +43,10 @@ def evaluate(
     models: Annotated[
         str,
         typer.Option(
-            help="Names, with commas: unet-monotone, unet-channel, bpnn, resnet, each also as NAME-no-physics."
+            help="Names, with commas: slope, logistic, boosting, boosting-monotone, unet-monotone, unet-channel, bpnn, "
+            "resnet, ensemble; the last five also as NAME-no-physics."
         ),
-    ] = "unet-monotone,unet-monotone-no-physics,unet-channel,bpnn,resnet",
+    ] = "slope,logistic,boosting-monotone,unet-monotone,unet-monotone-no-physics,unet-channel,bpnn,resnet,ensemble",
     folds: Annotated[
         str, typer.Option(help="blocks:N (scattered), strips:N, or a vector file with a polygon a fold.")
     ] = "blocks:5",
@@ -79,6 +86,8 @@ def evaluate(
         show_facts(done.told | {"report": done.html_path}, as_json)
         return
     show_table([_row(each) for each in done.told["models"]], False)
+    for sentence in done.said:
+        say(sentence)
     say(f"Report: {done.html_path}")
 
 
@@ -106,8 +115,39 @@ def show(
     with transaction(open_database(settings)) as conn:
         facts = vars(inputs.find_model(conn, found, model))
     if not as_json:
-        facts = {name: facts[name] for name in facts if name != "metrics"} | _figures(facts["metrics"])
+        verdict = {"reason": found_fit["reason"]} if (found_fit := facts["metrics"].get("verdict")) else {}
+        facts = {name: facts[name] for name in facts if name != "metrics"} | _figures(facts["metrics"]) | verdict
     show_facts(facts, as_json)
+
+
+@app.command()
+def drift(model: AnyModel = None, region: RegionPath = None, as_json: Json = False) -> None:
+    """How far the region's factors and its newest year of rain have moved from what a model learnt from."""
+    from lswarn import upkeep
+    from lswarn.model.drift import in_words
+
+    settings = load_settings()
+    told = upkeep.drift(region_of(region, settings), settings, clock(), model)
+    if as_json:
+        shifts = [vars(each) | {"psi": each.psi if each.cells else None, "word": each.word} for each in told.shifts]
+        show_facts({"model": told.model_id, "drift": shifts}, as_json)
+        return
+    rows = [
+        {"subject": each.subject, "of": each.of, "psi": f"{each.psi:.3f}", "values": each.cells, "": each.word}
+        for each in sorted(told.shifts, key=lambda each: -each.psi)
+    ]
+    show_table(rows, as_json)
+    say(f"Against what model {told.model_id} learnt from: {in_words(told.shifts)}")
+    say("By convention a PSI below 0.1 is little, above 0.25 much; a whole year is drier than the storms learnt from.")
+
+
+@app.command()
+def card(model: AnyModel = None, region: RegionPath = None) -> None:
+    """Write a model's card anew, and print where it lies: what it is, what it is worth, where it ends."""
+    from lswarn import upkeep
+
+    settings = load_settings()
+    say(str(upkeep.write_card(region_of(region, settings), settings, model)))
 
 
 @app.command()
@@ -131,8 +171,9 @@ def rollback(region: RegionPath = None) -> None:
 
 
 def _figures(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Those a person asks for first."""
-    return {name: scores[name] for name in ("auc", "average_precision", "brier_skill", "physics_consistency")}
+    """Those a person asks for first; None: not told."""
+    names = ("auc", "newest_auc", "average_precision", "brier_skill", "calibration_error", "physics_consistency")
+    return {name: scores.get(name) for name in names}
 
 
 def _row(model: Mapping[str, Any]) -> dict[str, Any]:

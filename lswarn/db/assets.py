@@ -36,6 +36,7 @@ INCOMING = Table(
     Column("day", Date),
     Column("accuracy_m", Double),
     Column("outline", Boolean),
+    Column("slid", Boolean),
     Column("geometry", Geometry("GEOMETRY", srid=4326, spatial_index=False)),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
@@ -70,16 +71,17 @@ MERGE = {
             geometry = excluded.geometry, retired_at = NULL""",
     "landslide": """
         INSERT INTO lswarn.landslide AS known
-            (region, source_id, day, accuracy_m, trigger, source, outline, geometry)
-        SELECT :region, source_id, day, accuracy_m, trigger, source, outline, extent
+            (region, source_id, day, accuracy_m, trigger, source, outline, slid, geometry)
+        SELECT :region, source_id, day, accuracy_m, trigger, source, outline, coalesce(slid, true), extent
         FROM incoming CROSS JOIN LATERAL (SELECT ST_Multi(ST_CollectionExtract(geometry, 3)) AS extent) AS flat
         WHERE NOT ST_IsEmpty(extent)
         ON CONFLICT (region, source_id) DO UPDATE
         SET day = excluded.day, accuracy_m = excluded.accuracy_m, trigger = excluded.trigger,
-            source = excluded.source, outline = excluded.outline, geometry = excluded.geometry
-        WHERE (known.day, known.accuracy_m, known.trigger, known.source, known.outline, ST_AsBinary(known.geometry))
+            source = excluded.source, outline = excluded.outline, slid = excluded.slid, geometry = excluded.geometry
+        WHERE (known.day, known.accuracy_m, known.trigger, known.source, known.outline, known.slid,
+               ST_AsBinary(known.geometry))
               IS DISTINCT FROM (excluded.day, excluded.accuracy_m, excluded.trigger, excluded.source,
-                                excluded.outline, ST_AsBinary(excluded.geometry))
+                                excluded.outline, excluded.slid, ST_AsBinary(excluded.geometry))
         RETURNING xmax = 0 AS added""",
 }
 
@@ -196,10 +198,12 @@ class Landslides:
     Attributes:
         teaching: events that may be learnt from, EPSG:4326: id, day (`datetime.date` or None), geometry (MultiPolygon).
         left_out: why others may not, and how many (the rule is in `events.lessons`).
+        stable: places known not to have slid, as `teaching`; day None: at no time that is known.
     """
 
     teaching: gpd.GeoDataFrame
     left_out: dict[str, int]
+    stable: gpd.GeoDataFrame
 
 
 def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataFrame) -> Recorded:
@@ -207,7 +211,7 @@ def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataF
 
     Args:
         landslides: columns id, geometry, and where known day (`datetime.date`; null = unknown), accuracy_m (NaN =
-            unknown), trigger, source; as `inventory.Reading.events`.
+            unknown), trigger, source, slid (left out: all did); as `inventory.Reading.events`.
 
     Raises:
         RegionError: an id is missing or given twice.
@@ -225,13 +229,16 @@ def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataF
 
 def find_landslides(conn: Connection, region: Region) -> Landslides:
     """What may be learnt of the inventory, by the rules of region.toml, and how many events may not be, and why."""
-    query = """SELECT source_id AS id, day, accuracy_m, trigger, outline, geometry FROM lswarn.landslide
+    query = """SELECT source_id AS id, day, accuracy_m, trigger, outline, slid, geometry FROM lswarn.landslide
                WHERE region = :region ORDER BY source_id"""
     known = _read(conn, query, region=region.name)
     known["accuracy_m"] = known["accuracy_m"].astype(float)
     reasons = lessons(known, region.inventory)
-    teaching = known[np.array([not reason for reason in reasons], bool)].reset_index(drop=True)
-    return Landslides(teaching[["id", "day", "geometry"]], count(reasons))
+    good, slid = np.array([not reason for reason in reasons], bool), known["slid"].to_numpy(bool)
+    teaching, stable = (
+        known.loc[good & kind, ["id", "day", "geometry"]].reset_index(drop=True) for kind in (slid, ~slid)
+    )
+    return Landslides(teaching, count(reasons), stable)
 
 
 def find_warning_areas(conn: Connection, region: Region) -> gpd.GeoDataFrame:
@@ -254,7 +261,7 @@ def _land(conn: Connection, features: gpd.GeoDataFrame, key: str) -> None:
         "population": _population(features, ids, key),
         "day": _nullable(features, "day"),
         "accuracy_m": _nullable(features, "accuracy_m"),
-        "outline": _nullable(features, "outline"),
+        **{name: _nullable(features, name) for name in ("outline", "slid")},
         "geometry": _ewkb(features),
     }
     INCOMING.drop(conn, checkfirst=True)

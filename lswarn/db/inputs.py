@@ -1,8 +1,10 @@
-"""What a day is made from: the rain that was fetched, and the network in use."""
+"""What a day is made from: the rain that was fetched, and the network in use; how far both have moved apart."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +46,36 @@ class ModelRow:
     metrics: dict[str, Any]
     made_at: datetime
     promoted_at: datetime | None
+
+
+class ShiftRecord(Protocol):
+    """How far one factor, or rain, has moved from what a model learnt from; `psi` NaN: not told."""
+
+    @property
+    def of(self) -> str: ...  # noqa: D102
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+    @property
+    def psi(self) -> float: ...  # noqa: D102
+    @property
+    def cells(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class DriftRow:
+    """How far one factor, or rain, has moved from what a model learnt from, as it was last asked.
+
+    Attributes:
+        of: `ground`, or the period of the rain.
+        psi: population stability index; NaN: not told.
+        cells: known values it was told by.
+    """
+
+    of: str
+    subject: str
+    psi: float
+    cells: int
+    made_at: datetime
 
 
 def record_rain_days(conn: Connection, region: Region, records: Iterable[RainRecord]) -> None:
@@ -89,10 +121,41 @@ def record_model(
     metrics: Mapping[str, Any],
     made_at: datetime,
 ) -> None:
-    """Write down a trained network as a candidate; one that is known keeps its role."""
+    """Write down a trained network as a candidate; one that is known keeps its role, and what the gate found of it."""
     facts = {"path": str(path), "snapshot_id": snapshot_id, "metrics": dict(metrics), "made_at": made_at}
     row = insert(tables.model).values(region=region.name, id=model_id, role="candidate", **facts)
-    conn.execute(row.on_conflict_do_update("pk_model", set_=facts))
+    kept = tables.model.c.metrics.concat(row.excluded.metrics)
+    conn.execute(row.on_conflict_do_update("pk_model", set_=facts | {"metrics": kept}))
+
+
+def record_verdict(conn: Connection, region: Region, model_id: str, verdict: Mapping[str, Any]) -> None:
+    """Write what the gate found of a recorded network beside its scores, under `verdict`."""
+    query = """UPDATE lswarn.model SET metrics = metrics || jsonb_build_object('verdict', cast(:verdict AS jsonb))
+               WHERE region = :region AND id = :id"""
+    conn.execute(text(query), {"region": region.name, "id": model_id, "verdict": json.dumps(dict(verdict))})
+
+
+def record_drift(
+    conn: Connection, region: Region, model_id: str, shifts: Iterable[ShiftRecord], made_at: datetime
+) -> None:
+    """Write down how far ground or rain has moved from what a recorded network learnt from; the newest counts."""
+    rows = [
+        {"of": each.of, "subject": each.subject, "cells": each.cells, "psi": None if isnan(each.psi) else each.psi}
+        for each in shifts
+    ]
+    if rows:
+        row = insert(tables.model_drift).values(region=region.name, model_id=model_id, made_at=made_at)
+        newer = {name: row.excluded[name] for name in ("psi", "cells", "made_at")}
+        conn.execute(row.on_conflict_do_update("pk_model_drift", set_=newer), rows)
+
+
+def find_drift(conn: Connection, region: Region, model_id: str) -> list[DriftRow]:
+    """What was recorded of a network's drift: ground first, then rain, the newest period first."""
+    query = text("""SELECT "of", subject, psi, cells, made_at FROM lswarn.model_drift
+                    WHERE region = :region AND model_id = :id
+                    ORDER BY "of" <> 'ground', made_at DESC, "of" DESC, subject""")
+    rows = conn.execute(query, {"region": region.name, "id": model_id}).mappings()
+    return [DriftRow(**{**row, "psi": nan if row["psi"] is None else row["psi"]}) for row in rows]
 
 
 def promote_model(conn: Connection, region: Region, model_id: str) -> None:

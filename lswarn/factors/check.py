@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, label
 
 from lswarn.errors import RegionError
-from lswarn.factors.layers import load_features, too_large_for_flow
+from lswarn.factors.layers import load_features, too_large_for_flow, too_large_for_upslope
 from lswarn.grid import Grid
 from lswarn.inventory import load_inventory
 from lswarn.region import Region
@@ -49,6 +49,8 @@ def check(region: Region, today: date | None = None) -> list[str]:
                 f"{one} covers {_km(a)}, {other} {_km(b)} of {region.crs}; every cell would be unknown"
             )
     if region.factors.river_distance.derive and (problem := too_large_for_flow(grid)):
+        problems.append(problem)
+    if region.model.soil is not None and (problem := too_large_for_upslope(grid)):
         problems.append(problem)
     assets = region.assets
     problems += _caught(_asset_problems(region, "roads", assets.roads, "line"))

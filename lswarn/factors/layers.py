@@ -37,6 +37,9 @@ CATEGORIES = ("landform", "rock_type")
 UNMIXABLE = (*CATEGORIES, "aspect")
 """Factors whose values are never averaged: codes, and angles that wrap."""
 
+UPSLOPE = "upslope_area"
+"""A layer beside the factors, in m: land that drains through a cell over the cell's width."""
+
 DISTANCE_MARGIN_M = 10_000.0
 """Features so far outside the region still count."""
 
@@ -115,7 +118,7 @@ def load_features(region: Region, name: str, grid: Grid) -> Features | None:
 
 
 def factor_digest(region: Region, name: str, grid: Grid, features: Features | None, dem: str) -> str:
-    """What decides a factor's values: its entry but for where the file lies, the file's content, the grid, the method.
+    """What decides a factor's values: its entry, but not where the file lies or its licence; content, grid and method.
 
     Args:
         dem: digest of the DEM, for factors derived from it.
@@ -127,8 +130,36 @@ def factor_digest(region: Region, name: str, grid: Grid, features: Features | No
         content = raster_digest(source.file)
     else:
         content = dem if source.derive else ""
-    what = [METHOD, name, grid.crs, grid.transform[:6], grid.shape, source.model_dump(exclude={"file"}), content]
+    entry = source.model_dump(exclude={"file", "licence"})
+    what = [METHOD, name, grid.crs, grid.transform[:6], grid.shape, entry, content]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def upslope_digest(grid: Grid, dem: str) -> str:
+    """What decides the values of `open_upslope`; `dem` is the DEM's own digest."""
+    what = [METHOD, UPSLOPE, grid.crs, grid.transform[:6], grid.shape, dem]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+@contextmanager
+def open_upslope(dem: Path, grid: Grid) -> Iterator[Reader]:
+    """The specific catchment area of `UPSLOPE`, as `rivers.upslope_km2` finds it, its own cell included.
+
+    What drains in from beyond the margin of the DEM is not known of: near the edge of the region the land above a cell
+    is rather too small.
+
+    Args:
+        dem: in metres, on the grid expanded by `LOOKUP_CELLS`.
+
+    Raises:
+        RegionError: water cannot be followed over so many cells.
+    """
+    if problem := too_large_for_upslope(grid):
+        raise RegionError(problem)
+    with rasterio.open(dem) as terrain:
+        heights = read_block(terrain, Block(0, 0, terrain.height, terrain.width))[0]
+    per_width = upslope_km2(heights, grid.resolution_m) * np.float32(1e6 / grid.resolution_m)
+    yield lambda block: per_width[_shifted(block, LOOKUP_CELLS).slices()]
 
 
 @contextmanager
@@ -231,13 +262,20 @@ def _river_distances(terrain: DatasetReader, source: Source, grid: Grid, scratch
 
 def too_large_for_flow(grid: Grid) -> str | None:
     """Why rivers cannot be derived on this grid; None if they can."""
+    return _too_large(grid, "factors.river_distance", 'give a file of rivers instead of "derive"')
+
+
+def too_large_for_upslope(grid: Grid) -> str | None:
+    """Why there can be no upslope area on this grid; None if there can."""
+    remedy = 'take physics_source = "threshold", or a coarser resolution_m'
+    return _too_large(grid, 'model.physics_source = "infinite-slope"', remedy)
+
+
+def _too_large(grid: Grid, key: str, remedy: str) -> str | None:
     around = grid.expanded(LOOKUP_CELLS)
     if (cells := around.height * around.width) <= MAX_FLOW_CELLS:
         return None
-    return (
-        f"factors.river_distance: the region has {cells:,} cells, and water can be followed over {MAX_FLOW_CELLS:,} at "
-        'most: give a file of rivers instead of "derive"'
-    )
+    return f"{key}: the region has {cells:,} cells, and water can be followed over {MAX_FLOW_CELLS:,} at most: {remedy}"
 
 
 @contextmanager

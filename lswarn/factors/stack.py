@@ -3,6 +3,7 @@
     factors/
       dem.tif                 the DEM on the grid, 20 cells wider on each side, m
       slope.tif … seismic_intensity.tif
+      upslope_area.tif        m; only where the region's physics is the infinite slope
       stack.vrt               the ten as the bands of one raster, in the order of `region.FACTORS`
       stack.json              what they were made from; written last, so that its presence says the stack is whole
 
@@ -29,7 +30,17 @@ from rasterio.io import DatasetReader
 
 from lswarn.errors import StackNotBuilt
 from lswarn.factors.landform import LOOKUP_CELLS
-from lswarn.factors.layers import UNMIXABLE, Features, Reader, factor_digest, load_features, open_factor
+from lswarn.factors.layers import (
+    UNMIXABLE,
+    UPSLOPE,
+    Features,
+    Reader,
+    factor_digest,
+    load_features,
+    open_factor,
+    open_upslope,
+    upslope_digest,
+)
 from lswarn.grid import Block, Grid
 from lswarn.region import Region
 from lswarn.sections import FACTORS, UNITS, Source
@@ -37,6 +48,7 @@ from lswarn.sources import read_block
 
 DIGEST_TAG = "LSWARN_DIGEST"
 REMEDY = "run `lswarn region build`"
+NO_UPSLOPE = 'there is no upslope area, which model.physics_source = "infinite-slope" asks for'
 
 
 class FactorStack:
@@ -62,14 +74,32 @@ class FactorStack:
         Raises:
             StackNotBuilt: a file of the stack is missing or damaged.
         """
+        return self._read(self._path, block)
+
+    def read_upslope(self, block: Block) -> NDArray[np.float32]:
+        """Specific catchment area, m [h, w]: land that drains through each cell over the cell's width.
+
+        NaN where unknown and outside the grid.
+
+        Raises:
+            StackNotBuilt: it was not asked for when the stack was built, or is damaged.
+        """
+        path = self._path.with_name(f"{UPSLOPE}.tif")
+        if not path.exists():
+            raise StackNotBuilt(f"{path}: {NO_UPSLOPE}; {REMEDY}")
+        return self._read(path, block)[0]
+
+    def _read(self, path: Path, block: Block) -> NDArray[np.float32]:
+        """All bands of a file of the stack."""
         try:
-            dataset: DatasetReader | None = getattr(self._local, "dataset", None)
+            handles: dict[Path, DatasetReader] = self._local.__dict__.setdefault("handles", {})
+            dataset = handles.get(path)
             if dataset is None or dataset.closed:  # GDAL's handles are for one thread each
-                dataset = self._local.dataset = rasterio.open(self._path)
+                dataset = handles[path] = rasterio.open(path)
                 self._opened.append(dataset)
             return read_block(dataset, block)
         except RasterioIOError as error:
-            raise StackNotBuilt(f"{self._path}: cannot be read ({error}); delete its folder and {REMEDY}") from error
+            raise StackNotBuilt(f"{path}: cannot be read ({error}); delete its folder and {REMEDY}") from error
 
     def close(self) -> None:
         """Close the files in all threads; reading opens them again."""
@@ -107,28 +137,46 @@ def build_stack(region: Region, folder: Path, *, on_progress: Callable[[str, flo
         if _digest_of(path) != digest:
             (folder / "stack.json").unlink(missing_ok=True)  # from here on the old stack is no more
             with open_factor(region, name, cells, features, folder / "dem.tif", folder) as read:
-                _save(path, name, cells, read, digest, on_progress)
+                _save(path, name, next(iter(UNITS[name])), cells, read, digest, on_progress)
         on_progress(name, 1.0)
         entries[name] = _entry(region, name, features, digest)
-    del entries["dem"]
+    dem = str(entries.pop("dem")["digest"])
+    digests = [entry["digest"] for entry in entries.values()]
+    if region.model.soil is not None:
+        digests.append(_build_upslope(folder, grid, dem, on_progress))
+    else:
+        (folder / f"{UPSLOPE}.tif").unlink(missing_ok=True)  # it would outlive its DEM
     _write_vrt(folder / "stack.vrt", grid)
     manifest = {
         "region": region.name,
         "made": region.made,
         "rules": _rules(region),
-        "digest": _sha256([[entry["digest"] for entry in entries.values()], list(grid.transform[:6]), grid.shape]),
+        "digest": _sha256([digests, list(grid.transform[:6]), grid.shape]),
         "grid": {"crs": grid.crs, "transform": grid.transform[:6], "height": grid.height, "width": grid.width},
         "factors": entries,
+        UPSLOPE: region.model.soil is not None,
     }
     _replace(folder / "stack.json", json.dumps(manifest, indent=2, ensure_ascii=False))
     return open_stack(region, folder)
+
+
+def _build_upslope(folder: Path, grid: Grid, dem: str, on_progress: Callable[[str, float], None]) -> str:
+    """Make the upslope area if it is missing or of another DEM; its digest."""
+    path, digest = folder / f"{UPSLOPE}.tif", upslope_digest(grid, dem)
+    if _digest_of(path) != digest:
+        (folder / "stack.json").unlink(missing_ok=True)
+        with open_upslope(folder / "dem.tif", grid) as read:
+            _save(path, UPSLOPE, "m", grid, read, digest, on_progress)
+    on_progress(UPSLOPE, 1.0)
+    return digest
 
 
 def open_stack(region: Region, folder: Path) -> FactorStack:
     """The stack that `build_stack` left in a folder.
 
     Raises:
-        StackNotBuilt: there is none, it is damaged, or it was built for other factors, bbox, CRS or resolution.
+        StackNotBuilt: there is none, it is damaged, or it was built for other factors, bbox, CRS or resolution, or
+            without the upslope area that the region's physics asks for.
     """
     path = folder / "stack.json"
     try:
@@ -144,14 +192,18 @@ def open_stack(region: Region, folder: Path) -> FactorStack:
         raise StackNotBuilt(
             f"{path}: factors, bbox, crs or resolution_m of region {region.name} have changed since; {REMEDY}"
         )
-    if missing := [name for name in FACTORS if not (folder / f"{name}.tif").exists()]:
+    asked = region.model.soil is not None
+    if asked and not manifest.get(UPSLOPE):
+        raise StackNotBuilt(f"{path}: {NO_UPSLOPE}; {REMEDY}")
+    if missing := [name for name in (*FACTORS, *[UPSLOPE] * asked) if not (folder / f"{name}.tif").exists()]:
         raise StackNotBuilt(f"{folder}: {', '.join(missing)}: the raster is gone; {REMEDY}")
     return FactorStack(folder / "stack.vrt", grid, digest)
 
 
 def _rules(region: Region) -> str:
     """Digest of that part of region.toml that a stack hangs on."""
-    return _sha256(region.model_dump(mode="json", include={"factors", "bbox", "crs", "resolution_m"}))
+    unread = {"factors": {name: {"licence"} for name in type(region.factors).model_fields}}
+    return _sha256(region.model_dump(mode="json", include={"factors", "bbox", "crs", "resolution_m"}, exclude=unread))
 
 
 def _entry(region: Region, name: str, features: Features | None, digest: str) -> dict[str, object]:
@@ -174,9 +226,9 @@ def _digest_of(path: Path) -> str | None:
 
 
 def _save(
-    path: Path, name: str, grid: Grid, read: Reader, digest: str, on_progress: Callable[[str, float], None]
+    path: Path, name: str, unit: str, grid: Grid, read: Reader, digest: str, on_progress: Callable[[str, float], None]
 ) -> None:
-    """Write a factor as a Cloud-Optimized GeoTIFF: tiles first, then overviews and order, then its name."""
+    """Write a layer as a Cloud-Optimized GeoTIFF: tiles first, then overviews and order, then its name."""
     tiles, draft = path.with_suffix(".tiles.part"), path.with_suffix(".part")
     blocks = list(grid.blocks())
     with rasterio.open(
@@ -198,7 +250,7 @@ def _save(
         bigtiff="if_safer",
     ) as dataset:
         dataset.set_band_description(1, name)
-        dataset.set_band_unit(1, next(iter(UNITS[name])))
+        dataset.set_band_unit(1, unit)
         dataset.update_tags(**{DIGEST_TAG: digest})
         for done, block in enumerate(blocks):
             on_progress(name, done / len(blocks))

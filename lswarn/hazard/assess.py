@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -27,7 +27,7 @@ from rasterio.features import rasterize
 
 from lswarn.errors import CheckpointMismatch
 from lswarn.factors.stack import FactorStack
-from lswarn.grid import Block, Grid, sample
+from lswarn.grid import BLOCK_CELLS, Block, Grid, sample
 from lswarn.hazard.classes import Class, classify
 from lswarn.hazard.exceedance import area_rain, find_cells
 from lswarn.hazard.zones import block_pieces, join_pieces
@@ -107,6 +107,7 @@ def assess(
     *,
     min_zone_m2: float,
     on_progress: Callable[[int, int], None],
+    block_cells: int = BLOCK_CELLS,
 ) -> Assessment:
     """Classes, probabilities, zones, exceedances and class areas of the day the window ends with.
 
@@ -120,6 +121,7 @@ def assess(
         folder: holds the region's days; the result goes to `folder/<day>/<key>/`.
         min_zone_m2: smaller zones are left out.
         on_progress: called with blocks done and blocks in all.
+        block_cells: side of a block, a multiple of the network's phase; more take more memory.
 
     Returns:
         The assessment; read from disk where the same inputs have been assessed before.
@@ -161,7 +163,8 @@ def assess(
                 shutil.rmtree(dead, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=final.parent))
     try:
-        pieces, class_m2 = _write_rasters(draft, window, factors, predictor, areas, on_progress)
+        blocks = list(factors.grid.blocks(block_cells))
+        pieces, class_m2 = _write_rasters(draft, blocks, window, factors, predictor, areas, on_progress)
         zones = join_pieces(pieces, factors.grid.crs, factors.grid.cell_m2, min_zone_m2)
         zones.to_file(draft / "findings.gpkg", layer="zones", driver="GPKG")
         found = find_cells(window, critical)
@@ -210,6 +213,7 @@ def load_assessment(folder: Path) -> Assessment:
 
 def _write_rasters(
     folder: Path,
+    blocks: Sequence[Block],
     window: RainWindow,
     factors: FactorStack,
     predictor: Predictor,
@@ -218,7 +222,6 @@ def _write_rasters(
 ) -> tuple[list[pd.DataFrame], pd.DataFrame]:
     """Write classes.tif and probability.tif; return the zones' pieces and the class areas."""
     grid = factors.grid
-    blocks = list(grid.blocks())
     cells = np.zeros((len(areas) + 1, len(Class)), dtype=np.int64)
     pieces = []
     profile = {"driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "crs": grid.crs}

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
 from lswarn.errors import CheckpointMismatch
+from lswarn.model.drift import Reference
 from lswarn.model.encoder import Encoding
 from lswarn.model.networks import Network, build
 from lswarn.sections import FACTORS, Model
@@ -26,10 +27,11 @@ from lswarn.sections import FACTORS, Model
 DEFAULT_MEASURE = "sum"
 """What is made of seven days of rain where a file, from before there was a choice, says nothing."""
 
-DEFAULT_NETWORK = "unet"
-"""What it is where a file says nothing of that."""
+UNSAID = {"network": "unet", "physics_source": "threshold", "soil": None}
+"""What settings are where a file, from before there was a choice, says nothing of them; nor does one in which they are
+just that."""
 
-LATER = ("measure", "size", "calibration", "learnt_days")
+LATER = ("measure", "size", "calibration", "learnt_days", "reference")
 """Attributes that a file from before they were thought of does not name, nor one in which they are at their default."""
 
 FORMAT = 1
@@ -53,6 +55,7 @@ class Checkpoint:
         calibration: what a log-odds, the class weight undone, becomes: corners (x, y) of a line that always rises, with
             slope 1 beyond its ends; empty: it stays.
         learnt_days: last days of the dated rains it learnt from; empty: not told.
+        reference: how ground and rain were spread that it learnt from; None: not told.
         factors: names of its inputs, in order.
         format: of the network code it belongs to.
     """
@@ -73,6 +76,7 @@ class Checkpoint:
     size: tuple[int, int] | None = None
     calibration: tuple[tuple[float, float], ...] = ()
     learnt_days: tuple[date, ...] = ()
+    reference: Reference | None = None
 
     @property
     def id(self) -> str:
@@ -95,8 +99,8 @@ class Checkpoint:
         unsaid: dict[str, Any] = {
             each.name: True for each in fields(self) if each.name in LATER and getattr(self, each.name) == each.default
         }
-        if self.config.network == DEFAULT_NETWORK:
-            unsaid["config"] = {"network"}
+        if usual := {name for name, was in UNSAID.items() if getattr(self.config, name) == was}:
+            unsaid["config"] = usual
         return _JSON.dump_json(self, exclude={"state": True} | unsaid).decode()
 
     @property
@@ -140,7 +144,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         manifest = json.loads(content["manifest"])
         if manifest["format"] != FORMAT:
             raise CheckpointMismatch(f"{path}: of format {manifest['format']}, this software reads {FORMAT}; {remedy}")
-        manifest["config"].setdefault("network", DEFAULT_NETWORK)
+        manifest["config"] = UNSAID | manifest["config"]
         checkpoint = _JSON.validate_python(manifest | {"state": content["state"]})
         if checkpoint.digest != content["digest"]:
             raise CheckpointMismatch(f"{path}: its content is not what its digest says: damaged or tampered; {remedy}")

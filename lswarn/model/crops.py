@@ -2,13 +2,14 @@
 
 import json
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lswarn.grid import Block
-from lswarn.model.holdout import Holdout
+from lswarn.model.holdout import Holdout, Inner
 from lswarn.model.samples import FactorReader, Observed
 from lswarn.sections import Model
 
@@ -39,19 +40,33 @@ class _Room:
 
 
 class Crops:
-    """An endless, seeded sequence of batches; on held-out ground a crop has no labels, and within the guard no factors.
+    """An endless, seeded sequence of batches; where `ground` masks a crop has no labels, where it hides no factors.
 
     Crops are cut from rooms of the grid in memory. A region with more rooms than fit is walked through, one room read
     and one let go a batch. A crop is centred on a cell of its room, and rooms are read with the margin that takes, so
     every cell is as likely as any other.
+
+    Args:
+        scenes: positions of those that teach, at least one.
+        rank: number of the process, where several draw crops of their own.
     """
 
-    def __init__(self, factors: FactorReader, observed: Observed, holdout: Holdout, config: Model) -> None:
-        self._factors, self._observed, self._holdout = factors, observed, holdout
+    def __init__(
+        self,
+        factors: FactorReader,
+        observed: Observed,
+        ground: Holdout | Inner,
+        config: Model,
+        scenes: Sequence[int],
+        *,
+        rank: int = 0,
+    ) -> None:
+        self._factors, self._observed, self._ground = factors, observed, ground
+        self._teaching = np.array(scenes)
         self._batch, phase = config.batch, 2**config.depth
         self._size = -(-config.crop // phase) * phase
-        self._rng = np.random.default_rng(config.seed)
-        self._blocks = [block for block in factors.grid.blocks(ROOM_CELLS) if not holdout.mask(block).all()]
+        self._rng = np.random.default_rng((config.seed, rank))
+        self._blocks = [block for block in factors.grid.blocks(ROOM_CELLS) if not ground.mask(block).all()]
         self._slid = [self._landslides(block) for block in self._blocks]
         self._ahead: list[int] = []
         self._rooms: deque[_Room] = deque(maxlen=ROOMS_IN_MEMORY)
@@ -103,13 +118,14 @@ class Crops:
     def _anywhere(self, block: Block) -> NDArray[np.int64]:
         while True:  # a room has training ground, else it would be none
             cell = self._rng.integers((block.row, block.col), (block.row + block.height, block.col + block.width))
-            if not self._holdout.mask(Block(int(cell[0]), int(cell[1]), 1, 1)).any():
+            if not self._ground.mask(Block(int(cell[0]), int(cell[1]), 1, 1)).any():
                 return cell
 
     def _landslides(self, block: Block) -> NDArray[np.int64]:
         at = self._observed.cells_of - (block.row, block.col)
-        here = np.flatnonzero(((at >= 0) & (at < block.shape)).all(1))
-        return here[~self._holdout.mask(block)[tuple(at[here].T)]]
+        here = ((at >= 0) & (at < block.shape)).all(1) & np.isin(self._observed.scene_of, self._teaching)
+        here = np.flatnonzero(here)
+        return here[~self._ground.mask(block)[tuple(at[here].T)]]
 
     def _crop(
         self, room: _Room, centre: NDArray[np.int64], landslide: int | None
@@ -119,14 +135,14 @@ class Crops:
         row, col = (int(c) for c in corner + low - self._size // 2)
         block = Block(row, col, self._size, self._size)
         factors = room.factors[:, corner[0] : corner[0] + self._size, corner[1] : corner[1] + self._size].copy()
-        factors[:, self._holdout.hidden(block)] = np.nan
+        factors[:, self._ground.hidden(block)] = np.nan
         cells = self._observed.at(block, factors, self._scenes(landslide))
-        cells.label[:, self._holdout.mask(block)] = np.nan
+        cells.label[:, self._ground.mask(block)] = np.nan
         return factors, cells.rain, cells.label, cells.danger
 
     def _scenes(self, landslide: int | None) -> list[int]:
         """Scenes to see a crop under, the landslide's own first."""
-        order = self._rng.permutation(self._observed.scenes)
+        order = self._rng.permutation(self._teaching)
         if landslide is not None:
             own = self._observed.scene_of[landslide]
             order = np.concatenate([[own], order[order != own]])

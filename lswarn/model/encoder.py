@@ -105,3 +105,8 @@ class Encoder(nn.Module):
         landform = by_name["landform"].unsqueeze(1) == self.landforms
         rock_type = by_name["rock_type"].unsqueeze(1) == self.rock_types
         return torch.cat([plain, direction, landform, rock_type], 1).nan_to_num(0.0)
+
+
+def tenths(rain: Tensor) -> Tensor:
+    """Rain, mm, rounded down to whole tenths: a model that reads it so has an exact critical rainfall."""
+    return torch.floor(10 * rain) / 10

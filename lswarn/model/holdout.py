@@ -37,6 +37,14 @@ class Cut(Protocol):
         ...
 
 
+class Ground(Protocol):
+    """Some of a grid's cells, the others masked."""
+
+    def mask(self, block: Block) -> NDArray[np.bool_]:
+        """Whether each cell of a block is not among them."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rectangles:
     """A grid cut along straight lines.
@@ -140,3 +148,66 @@ def hold_out(grid: Grid, config: Model) -> Holdout:
 def edges(cells: int, parts: int, phase: int) -> tuple[int, ...]:
     """Edges of nearly equal parts of an axis, from 0 to its length, at multiples of the phase but for the last."""
     return (*(int(edge) // phase * phase for edge in np.linspace(0, cells, parts + 1)[:-1]), cells)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Training ground, less some blocks of it held out a second time, by which a training makes its own choices.
+
+    How long to train, how large a network, and what a score is worth are learnt on ground that taught nothing, and
+    never on the ground that a model is judged on. No guard band lies around the blocks: nothing is claimed from them.
+
+    Attributes:
+        outer: what is held out to judge by.
+        cut, held: the blocks.
+        chooses: whether this is the view of the blocks themselves, or of the rest, which teaches.
+    """
+
+    outer: Holdout
+    cut: Rectangles
+    held: frozenset[int]
+    chooses: bool = False
+
+    def mask(self, block: Block) -> NDArray[np.bool_]:
+        """Whether each cell of a block is of no use to this view."""
+        inner = np.isin(self.cut.number(block), list(self.held))
+        return self.outer.mask(block) | (inner != self.chooses)
+
+    def hidden(self, block: Block) -> NDArray[np.bool_]:
+        """Cells of a block whose factors no training may see."""
+        return self.outer.hidden(block)
+
+
+INNER_SIDES = 6
+INNER_LEAST_CELLS = 32
+INNER_SHARE = 0.2
+INNER_LEAST_LANDSLIDES = 10
+
+
+def hold_out_inner(grid: Grid, outer: Holdout, landslides: NDArray[np.int64], config: Model) -> Inner:
+    """Set about `INNER_SHARE` of the landslides on training ground aside, with the blocks they lie in.
+
+    Blocks are taken in an order that hangs on the seed alone. With too few landslides to spare
+    `INNER_LEAST_LANDSLIDES`, none is taken: every one is needed to learn from.
+
+    Args:
+        landslides: row and column [n, 2] of those that teach; may lie outside the grid.
+    """
+    rows, cols = (edges(n, max(1, min(INNER_SIDES, n // INNER_LEAST_CELLS)), 1) for n in grid.shape)
+    wide = len(cols) - 1
+    cut = Rectangles(rows, cols, tuple(tuple(range(r * wide, (r + 1) * wide)) for r in range(len(rows) - 1)))
+    inside = np.zeros((len(rows) - 1) * wide, int)
+    for block in grid.blocks():
+        at = landslides - (block.row, block.col)
+        at = at[((at >= 0) & (at < block.shape)).all(1)]
+        on = tuple(at[~outer.mask(block)[tuple(at.T)]].T)
+        inside += np.bincount(cut.number(block)[on], minlength=len(inside))
+    held: set[int] = set()
+    for number in np.random.default_rng(config.seed).permutation(len(inside)):
+        if inside[list(held)].sum() + inside[number] <= 1.5 * INNER_SHARE * inside.sum():
+            held.add(int(number))
+        if inside[list(held)].sum() >= INNER_SHARE * inside.sum():
+            break
+    if inside[list(held)].sum() < INNER_LEAST_LANDSLIDES:
+        held = set()
+    return Inner(outer, cut, frozenset(held))

@@ -8,13 +8,17 @@ That a U-Net reads these ten factors and the rain of seven days follows Zhang an
 10.1038/s41598-026-46873-4; shape and rain response are our own choices.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lswarn.model.encoder import Encoder, Encoding
+from lswarn.model.boosting import Boosting
+from lswarn.model.encoder import Encoder, Encoding, tenths
+from lswarn.model.linear import Linear
 from lswarn.model.rivals import RESNET_REACH, Perceptron, ResNet
 from lswarn.model.unet import UNet, halo
 from lswarn.sections import Model
@@ -26,6 +30,9 @@ KNOTS_MM = (0.0, 20.0, 40.0, 70.0, 100.0, 150.0, 200.0, 300.0, 450.0)
 
 WITH_UNET = ("unet", "ensemble", None)
 """Values of `model.network` of which a U-Net is a part; None is decided later, and may be."""
+
+Response = Callable[[Tensor], Tensor]
+"""From rain [B, S, H, W], mm, to logit [B, S, H, W] over ground that has been read."""
 
 
 class MonotoneNetwork(nn.Module):
@@ -47,10 +54,18 @@ class MonotoneNetwork(nn.Module):
 
     def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
         """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
-        logit, rise = self._response(factors)
-        r = rain.nan_to_num(0.0).clamp(max=self.rain_max_mm)
-        for k, (low, high) in enumerate(pairwise(KNOTS_MM)):
-            logit = logit + rise[:, k : k + 1] * ((r - low) / (high - low)).clamp(0, 1)  # (B, S, H, W)
+        return self.response(factors)(rain)
+
+    def response(self, factors: Tensor) -> Response:
+        """The ground read once, for any rain."""
+        start, rise = self._response(factors)
+
+        def logit(rain: Tensor) -> Tensor:
+            found, r = start, rain.nan_to_num(0.0).clamp(max=self.rain_max_mm)
+            for k, (low, high) in enumerate(pairwise(KNOTS_MM)):
+                found = found + rise[:, k : k + 1] * ((r - low) / (high - low)).clamp(0, 1)  # (B, S, H, W)
+            return found
+
         return logit
 
     def critical_rain(self, factors: Tensor, logits: Tensor) -> Tensor:
@@ -102,17 +117,61 @@ class ChannelNetwork(nn.Module):
         return RARE + self.trunk(x).view(batch, storms, height, width)
 
 
-Network = MonotoneNetwork | ChannelNetwork
+class Ensemble(nn.Module):
+    """The mean log-odds of several models under which more rain can only raise the probability: so can it here.
+
+    Rain is read in whole tenths of a millimetre.
+
+    Args:
+        members: by name.
+        shifts: by how much the log-odds of each are too high, see `calibrate`.
+    """
+
+    shifts: Tensor
+
+    def __init__(self, members: Mapping[str, "Rising"], shifts: Sequence[float]) -> None:
+        super().__init__()
+        self.members = nn.ModuleDict(members)
+        self.register_buffer("shifts", torch.tensor(shifts, dtype=torch.float32))
+
+    def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
+        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
+        return self.response(factors)(rain)
+
+    def response(self, factors: Tensor) -> Response:
+        """The ground read once by every member, for any rain."""
+        members = [cast("Rising", member).response(factors) for member in self.members.values()]
+
+        def logit(rain: Tensor) -> Tensor:
+            known = tenths(rain)
+            found = [one(known) - by for one, by in zip(members, self.shifts, strict=True)]
+            return torch.stack(found).mean(0)
+
+        return logit
+
+
+Rising: TypeAlias = MonotoneNetwork | Boosting | Linear | Ensemble
+"""Models that read the ground once for any rain."""
+Network: TypeAlias = Rising | ChannelNetwork
+
+
+def rises(network: Network) -> bool:
+    """Whether more rain can never lower the probability that a model gives."""
+    return network.monotone if isinstance(network, Boosting) else not isinstance(network, ChannelNetwork)
 
 
 def build(config: Model, encoding: Encoding, size: tuple[int, int] | None = None) -> Network:
-    """The network a config describes, with fresh weights from torch's own random state.
+    """The model a config describes, with fresh weights from torch's own random state, or with none yet.
 
     Args:
         size: base width and depth; left out, those of the config.
     """
     base_width, depth = size or (config.base_width, config.depth)
     monotone = config.rain == "monotone"
+    if config.network in ("slope", "logistic"):
+        return Linear(encoding)
+    if config.network == "boosting":
+        return Boosting(encoding, monotone)
     inputs, outputs = (encoding.channels, len(KNOTS_MM)) if monotone else (encoding.channels + 1, 1)
     trunk: nn.Module
     if config.network == "bpnn":
@@ -121,7 +180,12 @@ def build(config: Model, encoding: Encoding, size: tuple[int, int] | None = None
         trunk = ResNet(inputs, outputs, 2 * base_width)
     else:
         trunk = UNet(inputs, outputs, base_width, depth)
-    return MonotoneNetwork(encoding, trunk) if monotone else ChannelNetwork(encoding, trunk)
+    if not monotone:
+        return ChannelNetwork(encoding, trunk)
+    network = MonotoneNetwork(encoding, trunk)
+    if config.network == "ensemble":
+        return Ensemble({"unet": network, "boosting": Boosting(encoding, monotone)}, (0.0, 0.0))
+    return network
 
 
 def phase(config: Model, size: tuple[int, int] | None = None) -> int:

@@ -1,5 +1,7 @@
 """From raw factors and rain to probabilities: the one way in which a trained network is asked."""
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lswarn.errors import GridMismatch, ModelError
+from lswarn.model.calibrate import rise, turned
 from lswarn.model.checkpoint import Checkpoint
-from lswarn.model.networks import MonotoneNetwork, phase, reach
+from lswarn.model.faults import memory_told
+from lswarn.model.networks import ChannelNetwork, MonotoneNetwork, Rising, phase, reach, rises
 from lswarn.sections import FACTORS
 
 
@@ -49,6 +53,7 @@ class Predictor:
         self.rain_max_mm = checkpoint.rain_max_mm
         self._phase = phase(checkpoint.config, checkpoint.size)
         self._shift = np.log(checkpoint.positive_weight)
+        self._calibration = checkpoint.calibration
         self._device = device_of(device)
         self._network = checkpoint.network().to(self._device)
 
@@ -77,10 +82,10 @@ class Predictor:
         if factors.ndim != 3 or rain.ndim != 3 or factors.shape[1:] != rain.shape[1:]:
             raise GridMismatch(f"factors {factors.shape} and rain {rain.shape} do not cover the same cells")
         height, width = factors.shape[1:]
-        with torch.inference_mode():
+        with torch.inference_mode(), _memory_told(height, width):
             score = self._network(self._padded(factors), self._padded(rain))[0, :, :height, :width].cpu().numpy()
         score[np.isnan(rain) | np.isnan(factors).any(0)] = np.nan
-        return score - np.float32(self._shift)
+        return rise(self._calibration, score - np.float32(self._shift)).astype(np.float32)
 
     def critical_rainfall(self, factors: NDArray[np.float32]) -> NDArray[np.float32]:
         """The least 7-day rain under which each cell enters each class above the lowest: `probability` turned around.
@@ -93,27 +98,51 @@ class Predictor:
 
         Returns:
             [4, H, W], mm, in the model's measure of seven days, for the classes LOW to VERY_HIGH, never falling from
-            one to the next, rounded up. 0: in the class without rain. inf: no rain puts it there, for what exceeds
-            `rain_max_mm` is judged as that much, whatever really fell. NaN: a factor is unknown.
+            one to the next, rounded up: of a rain-monotone network to the next float32, of any other model to 0.1 mm.
+            0: in the class without rain. inf: no rain puts it there, for what exceeds `rain_max_mm` is judged as that
+            much, whatever really fell. NaN: a factor is unknown.
 
         Raises:
             GridMismatch: not ten factors of a block.
-            ModelError: rain is a channel of this model, so there may be many such rains, or none.
+            ModelError: more rain may lower what this model says, so there may be many such rains, or none.
         """
-        if not isinstance(self._network, MonotoneNetwork):
+        network = self._network
+        if isinstance(network, ChannelNetwork) or not rises(network):
             raise ModelError(
-                f'model {self.model_id} has rain as a channel and no critical rainfall; train with rain = "monotone"'
+                f"model {self.model_id} may fall as rain rises, so it has no critical rainfall; train with "
+                'rain = "monotone"'
             )
         if factors.ndim != 3 or len(factors) != len(FACTORS):
             raise GridMismatch(f"factors {factors.shape} are not those of a block, ({len(FACTORS)}, height, width)")
         height, width = factors.shape[1:]
-        wanted = torch.from_numpy(logit(self.breaks) + self._shift).to(self._device)
-        with torch.inference_mode():
-            exact = self._network.critical_rain(self._padded(factors), wanted)[0, :, :height, :width].cpu().numpy()
-        critical = exact.astype(np.float32)
-        critical = np.where(critical < exact, np.nextafter(critical, np.float32(np.inf)), critical)
+        wanted = torch.from_numpy(rise(turned(self._calibration), logit(self.breaks)) + self._shift).to(self._device)
+        with torch.inference_mode(), _memory_told(height, width):
+            ground = self._padded(factors)
+            exact = (
+                network.critical_rain(ground, wanted)
+                if isinstance(network, MonotoneNetwork)
+                else self._sought(network, ground, wanted)
+            )
+        found = exact[0, :, :height, :width].cpu().numpy()
+        critical = found.astype(np.float32)
+        critical = np.where(critical < found, np.nextafter(critical, np.float32(np.inf)), critical)
         critical[:, np.isnan(factors).any(0)] = np.nan
         return critical
+
+    def _sought(self, network: Rising, ground: Tensor, wanted: Tensor) -> Tensor:
+        """Critical rain [1, 4, H, W], mm, of any model that rises and reads tenths, found by halving."""
+        response = network.response(ground)
+        wanted = wanted.view(1, -1, 1, 1)
+        shape = (1, wanted.numel(), *ground.shape[2:])
+        low = torch.full(shape, -1, dtype=torch.int32, device=ground.device)  # not reached, in tenths of a millimetre
+        high = torch.full_like(low, int(np.ceil(10 * self.rain_max_mm)))  # reached, if ever
+        most = high / 10
+        never = response(most) < wanted
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            reached = response(middle / 10) >= wanted
+            low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
+        return torch.where(never, torch.inf, high / 10)
 
     def _padded(self, values: NDArray[np.float32]) -> Tensor:
         """[C, H, W] as a batch of one whose height and width the network can halve, NaN beyond."""
@@ -121,3 +150,8 @@ class Predictor:
         beyond = (0, -width % self._phase, 0, -height % self._phase)
         given = torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
         return functional.pad(given, beyond, value=torch.nan).unsqueeze(0)
+
+
+def _memory_told(height: int, width: int) -> AbstractContextManager[None]:
+    remedy = "lower LSWARN_BLOCK_CELLS for a day, model.base_width for a training"
+    return memory_told(f"a block of {height} x {width} cells", remedy)

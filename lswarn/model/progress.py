@@ -11,13 +11,13 @@ import torch
 
 from lswarn.grid import Grid
 from lswarn.model.checkpoint import FORMAT, save_whole
-from lswarn.model.holdout import Holdout
+from lswarn.model.holdout import Holdout, Inner
 from lswarn.sections import Model
 
 log = logging.getLogger(__name__)
 
 
-def key_of(config: Model, grid: Grid, holdout: Holdout, *origins: str) -> str:
+def key_of(config: Model, grid: Grid, holdout: Holdout | Inner, *origins: str) -> str:
     """Digest of all that decides how a training goes: its config, the ground held out, and names of what it is fed."""
     digest = hashlib.sha256(f"{FORMAT} {config.model_dump_json()} {grid} {origins}".encode())
     for block in grid.blocks():

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from scipy.ndimage import center_of_mass, label
 from lswarn.grid import Block, Grid
 from lswarn.model.folds import Folds, HotSpot
 from lswarn.model.skill import Curve, ModelSkill
+from lswarn.model.verdict import folds_won
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito)."""
 STYLES = ("-", "--", "-.", ":")
+INSIDE = {"steps": "steps", "base_width": "channels", "depth": "levels", "trees": "trees", "leaves": "leaves"}
+"""Figures of a training that inner held-out ground chose, and what they are called."""
 FOLD_COLOURS = ("#cfe1f2", "#fde0c5", "#d5ead0", "#e6d8ee", "#f7f0c0", "#d0eceb", "#f3d0d7", "#dedede")
 _INK, _SOFT = "#1b1f24", "#5b6470"
 _HALO = [withStroke(linewidth=2.5, foreground="white")]
@@ -40,6 +43,8 @@ class Facts:
         dated_landslides, undated_landslides: how many are learnt from and judged by.
         first_day, last_day: of the dated scenes; empty where there is none.
         measure: what the rain is of seven days.
+        danger: which cells on slopes should be of the class high or above, in words.
+        negatives: the rule for them, in words.
         folds: as they were asked for.
         guard_cells: width of the band between training ground and judged ground.
         fold_landslides: how many lie in each fold.
@@ -60,6 +65,8 @@ class Facts:
     first_day: str
     last_day: str
     measure: str
+    danger: str
+    negatives: str
     folds: str
     guard_cells: int
     fold_landslides: tuple[int, ...]
@@ -76,6 +83,8 @@ def write_report(
     landslides: NDArray[np.int64],
     *,
     pairs: Sequence[tuple[str, str]] = (),
+    said: Sequence[str] = (),
+    trainings: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
 ) -> None:
     """Write the page.
 
@@ -84,6 +93,8 @@ def write_report(
         models: in the order they are to be shown.
         landslides: row and column [n, 2] on the grid, for the map.
         pairs: names of models that differ in physics alone: with it, without it.
+        said: what beats what, in sentences.
+        trainings: by model, figures of its training without each fold.
     """
     by_name = {model.name: model for model in models}
     env = Environment(
@@ -99,7 +110,9 @@ def write_report(
         facts=facts,
         models=models,
         best=best,
-        behind=[(model, _folds_won(best, model)) for model in models if model is not best],
+        won={model.name: folds_won(best, model) for model in models},
+        said=said,
+        inside=[(name, words) for name, told in (trainings or {}).items() if any(words := _chosen(told))],
         pairs=[(by_name[one], by_name[other]) for one, other in pairs if {one, other} <= by_name.keys()],
         classes=("very low", "low", "moderate", "high", "very high"),
         fold_colours=FOLD_COLOURS,
@@ -114,9 +127,9 @@ def write_report(
     part.replace(path)
 
 
-def _folds_won(one: ModelSkill, other: ModelSkill) -> str:
-    won = [a.auc > b.auc for a, b in zip(one.folds, other.folds, strict=True) if np.isfinite([a.auc, b.auc]).all()]
-    return f"{sum(won)} of {len(won)}"
+def _chosen(trainings: Sequence[Mapping[str, float]]) -> list[str]:
+    """What inner held-out ground chose in each of some trainings, in words."""
+    return [", ".join(f"{told[name]:g} {what}" for name, what in INSIDE.items() if name in told) for told in trainings]
 
 
 def _number(value: float, form: str = ".3f") -> str:
@@ -141,7 +154,9 @@ def _svg(figure: Figure) -> str:
 
 
 def _look(number: int) -> dict[str, Any]:
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number % len(STYLES)], "linewidth": 1.8}
+    """Of a line: another colour each, and where these begin anew another style."""
+    style = STYLES[(number + number // len(COLOURS)) % len(STYLES)]
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": style, "linewidth": 1.8}
 
 
 def _figure(models: Sequence[ModelSkill], draw: Callable[[Axes, Sequence[ModelSkill]], None]) -> Figure:
@@ -171,7 +186,7 @@ def _roc(axes: Axes, models: Sequence[ModelSkill]) -> None:
 
 def _rates(axes: Axes, models: Sequence[ModelSkill]) -> None:
     for number, model in enumerate(models):
-        _draw_curve(axes, model.overall.rate, label=f"{model.name}, unseen ground", **_look(number))
+        _draw_curve(axes, model.overall.rate, label=model.name, **_look(number))
         _draw_curve(axes, model.trained.rate, **(_look(number) | {"alpha": 0.35, "linewidth": 1.2}))
     axes.plot([], [], color=_SOFT, alpha=0.5, linewidth=1.2, label="pale: ground trained on")
     axes.plot([0, 1], [0, 1], color="#b6bcc4", linewidth=1)
@@ -200,13 +215,21 @@ def _bars(models: Sequence[ModelSkill], names: Sequence[str]) -> Figure:
         heights = np.array([each.auc for each in model.hot_spots])
         at = np.arange(len(names)) + (number - (len(models) - 1) / 2) * width
         named = f"{model.name} (spread {_number(model.spread)})"
-        drawn = axes.bar(at, heights, 0.92 * width, color=COLOURS[number % len(COLOURS)], label=named)
-        axes.bar_label(drawn, [_number(height, ".2f") for height in heights], fontsize=7.5, color=_SOFT, padding=1)
+        hatch = "////" if number >= len(COLOURS) else None
+        look: dict[str, Any] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "hatch": hatch,
+            "edgecolor": "white",
+            "linewidth": 0,
+        }
+        drawn = axes.bar(at, heights, 0.92 * width, label=named, **look)
+        written = [_number(height, ".2f") for height in heights]
+        axes.bar_label(drawn, written, fontsize=7, color=_SOFT, padding=2, rotation=90 if len(models) > 5 else 0)
     known = [each.auc for model in models for each in model.hot_spots if np.isfinite(each.auc)]
     axes.set(ylim=(min(0.5, *known) if known else 0.5, 1.0), ylabel="AUC", xlim=(-0.5, len(names) - 0.5))
     axes.set_xticks(range(len(names)), names)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0))
+    axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.04))
     return figure
 
 

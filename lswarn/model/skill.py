@@ -4,8 +4,8 @@ Cells are counted into histograms of the log-odds a model gave them: memory is b
 region, and counts of several folds are added. Every known cell under every scene counts, at true prevalence.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -167,12 +167,14 @@ class Counted:
         trained: of ground it was trained on, or of a sample of it.
         breaks: its class breaks.
         seconds: that training and counting took.
+        facts: figures of the training by name, what inner held-out ground chose among them.
     """
 
     zones: tuple[Tally, ...]
     trained: Tally
     breaks: Breaks
     seconds: float
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def judged(self) -> Tally:

@@ -204,9 +204,28 @@ class TestLandslides:
         assert list(found.teaching["id"]) == ["glc-1"]
         assert found.left_out == {"the same event as another": 1}
 
+    def test_places_that_held_are_kept_apart(self, recorded, conn):
+        shapes = [Point(-84.3 + n / 100, 36.3) for n in range(4)]
+        known = self.events(list("abcd"), shapes, trigger="", slid=[True, False, False, True])
+        known = known.assign(day=[None, date(2014, 2, 3), None, None], accuracy_m=[0.0, 0.0, 5000.0, 5000.0])
+        assert record_landslides(conn, recorded.region, known) == Recorded(4, 0, 0)
+        found = find_landslides(conn, recorded.region)
+        assert list(found.teaching["id"]) == ["a"]
+        assert list(zip(found.stable["id"], found.stable["day"], strict=True)) == [("b", date(2014, 2, 3))]
+        assert found.stable.crs.to_epsg() == 4326
+        assert found.left_out == {"location worse than 100 m": 2}
+
+    def test_a_place_may_turn_out_to_have_slid(self, recorded, conn):
+        place = self.events(["a"], [Point(-84.3, 36.3)], slid=False)
+        record_landslides(conn, recorded.region, place)
+        assert record_landslides(conn, recorded.region, place) == Recorded(0, 0, 1)
+        assert record_landslides(conn, recorded.region, place.assign(slid=True)) == Recorded(0, 1, 0)
+        assert find_landslides(conn, recorded.region).stable.empty
+
     def test_an_empty_inventory_is_an_empty_frame(self, recorded, conn):
         found = find_landslides(conn, recorded.region)
         assert found.teaching.empty
+        assert found.stable.empty
         assert found.teaching.crs.to_epsg() == 4326
         assert found.left_out == {}
 

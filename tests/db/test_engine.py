@@ -220,6 +220,8 @@ class TestMigrations:
         with transaction(copied_engine) as conn:
             world.record(conn)
             record_landslides(conn, world.region, world.settlements.assign(accuracy_m=1000.0, trigger="rain"))
+            held = world.settlements.assign(id=["held", "held too"], slid=False)
+            record_landslides(conn, world.region, held)
         with copied_engine.connect() as conn:
             command.downgrade(alembic_config(conn), "0002")
             command.upgrade(alembic_config(conn), "head")

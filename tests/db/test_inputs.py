@@ -1,4 +1,5 @@
 import itertools
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -6,8 +7,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from lswarn.db.inputs import find_champion, find_models, promote_model, record_model, record_rain_days
+from lswarn.db.inputs import (
+    find_champion,
+    find_drift,
+    find_model,
+    find_models,
+    promote_model,
+    record_drift,
+    record_model,
+    record_rain_days,
+    record_verdict,
+)
 from lswarn.errors import NoModel
+from lswarn.model.drift import Shift
 from lswarn.sections import Rain
 
 START = datetime(2015, 10, 3, 5, tzinfo=UTC)
@@ -159,3 +171,27 @@ class TestModels:
         for hours, name in enumerate("abc"):
             self.add(conn, recorded.region, name, hours)
         assert [model.id for model in find_models(conn, recorded.region)] == ["c", "b", "a", "net"]
+
+    def test_the_verdict_stands_beside_the_scores_and_outlives_recording_again(self, recorded, conn):
+        record_verdict(conn, recorded.region, "net", {"promoted": False, "reason": "a 5 % worse :AUC"})
+        self.add(conn, recorded.region, "net")
+        metrics = find_model(conn, recorded.region, "net").metrics
+        assert metrics == {"auc": 0.9, "verdict": {"promoted": False, "reason": "a 5 % worse :AUC"}}
+
+
+class TestDrift:
+    def test_the_newest_of_each_kind_counts(self, recorded, conn):
+        region, nan = recorded.region, float("nan")
+        record_drift(conn, region, "net", [], START)
+        record_drift(conn, region, "net", [Shift("ground", "slope", 0.3, 9), Shift("2014", "rain", 0.2, 5)], START)
+        later = START + timedelta(days=9)
+        record_drift(conn, region, "net", [Shift("ground", "slope", nan, 0), Shift("2015", "rain", 0.1, 7)], later)
+        found = find_drift(conn, region, "net")
+        assert [(each.of, each.subject, each.cells) for each in found] == [
+            ("ground", "slope", 0),
+            ("2015", "rain", 7),
+            ("2014", "rain", 5),
+        ]
+        assert math.isnan(found[0].psi)
+        assert (found[1].psi, found[1].made_at) == (0.1, later)
+        assert find_drift(conn, region, "other") == []

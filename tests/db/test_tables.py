@@ -1,8 +1,11 @@
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from lswarn.db import assets, outbox
+from lswarn.db import assets, inputs, outbox
+from lswarn.model.drift import Shift
 
 BOWTIE = "ST_GeomFromText('{kind}(((0 0, 1 1, 1 0, 0 1, 0 0)))', 4326)"
 CHECKS = {
@@ -14,6 +17,8 @@ CHECKS = {
     "ck_landslide_accuracy": "accuracy_m = -1",
     "ck_landslide_geometry": "geometry = ST_GeomFromText('MULTIPOLYGON EMPTY', 4326)",
     "ck_model_role": "role = 'king'",
+    "ck_model_drift_psi": "psi = -0.1",
+    "ck_model_drift_cells": "cells = -1",
     "ck_run_grade": "grade = 'F'",
     "ck_run_kind": "kind = 'guess'",
     "ck_run_lead": "lead_days = 1, status = 'modelled'",
@@ -50,6 +55,7 @@ def full(recorded, conn, make_message):
     run_id = recorded.publish(conn).run_id
     recorded.alarm(conn, run_id)
     outbox.queue_messages(conn, recorded.region, [make_message()], "2015-10-03T00:00Z")
+    inputs.record_drift(conn, recorded.region, "net", [Shift("ground", "slope", 0.1, 9)], datetime.now(UTC))
     return recorded
 
 

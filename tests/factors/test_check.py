@@ -108,6 +108,16 @@ class TestRasters:
         monkeypatch.setattr(layers, "MAX_FLOW_CELLS", 1000)
         assert "give a file of rivers" in problem()
 
+    def test_too_large_for_the_upslope_area(self, problem, monkeypatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(layers, "MAX_FLOW_CELLS", 1000)
+        soil = {"cohesion": 0.1, "friction_deg": 31, "transmissivity_m2_day": 50}
+        told = problem(
+            rest={"model": {"physics_source": "infinite-slope", "soil": soil}},
+            river_distance={"file": str(tmp_path / "faults.gpkg")},
+        )
+        assert told.startswith('model.physics_source = "infinite-slope": the region has ')
+        assert 'water can be followed over 1,000 at most: take physics_source = "threshold"' in told
+
 
 class TestZeroFilled:
     def test_the_sea_is_not_a_filling(self) -> None:

@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt
 from lswarn.errors import RegionError, StackNotBuilt
 from lswarn.factors import layers
 from lswarn.factors.landform import LOOKUP_CELLS, landform
+from lswarn.factors.rivers import upslope_km2
 from lswarn.factors.stack import FactorStack, build_stack, open_stack
 from lswarn.factors.terrain import aspect_deg, curvature, slope_deg
 from lswarn.grid import Block, Grid
@@ -231,6 +232,92 @@ class TestBuilding:
         monkeypatch.setattr(layers, "MAX_FLOW_CELLS", 1000)
         with pytest.raises(RegionError, match=r"water can be followed over 1,000 at most: give a file of rivers"):
             build(make_region())
+
+
+def test_a_licence_changes_nothing(make_region, build, tmp_path: Path) -> None:
+    before = build(make_region())
+    entry = make_region().factors.dem.model_dump(exclude_defaults=True) | {"licence": "CC-BY 4.0"}
+    licensed = make_region(dem=entry)
+    assert licensed.factors.dem.licence == "CC-BY 4.0"
+    assert open_stack(licensed, tmp_path / "factors").digest == build(licensed).digest == before.digest
+
+
+STEEP = {
+    "model": {
+        "physics_source": "infinite-slope",
+        "soil": {"cohesion": 0.1, "friction_deg": 31, "transmissivity_m2_day": 50},
+    }
+}
+
+
+class TestUpslopeArea:
+    """Of a region whose physics is the infinite slope, and of no other."""
+
+    @pytest.fixture
+    def plain(self, make_region) -> dict:
+        """Entries without rivers from the terrain: what follows water here is the upslope area alone."""
+        return {"river_distance": {"file": make_region().factors.fault_distance.file}}
+
+    def test_land_above_over_the_width_of_a_cell(self, make_region, build, hills_dem, plain, tmp_path: Path) -> None:
+        stack = build(make_region(STEEP, **plain))
+        whole = stack.read_upslope(stack.grid.whole)
+        margin = 40 - LOOKUP_CELLS
+        dem = hills_dem[margin:-margin, margin:-margin]
+        expected = upslope_km2(dem, 30)[LOOKUP_CELLS:-LOOKUP_CELLS, LOOKUP_CELLS:-LOOKUP_CELLS] * 1e6 / 30
+        assert whole.min() == pytest.approx(30)  # a cell on a ridge drains itself
+        assert np.isclose(whole, expected, rtol=1e-3).mean() > 0.98  # elevations differ by the last bits of a warp
+        found = stack.read_upslope(Block(140, -5, 30, 20))
+        height = stack.grid.height - 140
+        np.testing.assert_array_equal(found[:height, 5:], whole[140:, :15])
+        assert np.isnan(found).sum() == 30 * 20 - height * 15
+        assert stack.read(stack.grid.whole).shape[0] == 10
+        copy = pickle.loads(pickle.dumps(stack))
+        np.testing.assert_array_equal(copy.read_upslope(Block(3, 4, 5, 6)), whole[3:8, 4:10])
+        with rasterio.open(tmp_path / "factors" / "upslope_area.tif") as dataset:
+            assert (dataset.units, dataset.descriptions) == (("m",), ("upslope_area",))
+
+    def test_unknown_terrain_is_unknown(self, make_region, build, plain, tmp_path: Path) -> None:
+        def hole(dem: np.ndarray) -> np.ndarray:
+            dem[100:110, 120:140] = 0
+            return dem
+
+        rewrite(tmp_path / "dem.tif", hole)
+        stack = build(make_region(STEEP, dem={"file": str(tmp_path / "dem.tif"), "nodata": 0}, **plain))
+        unknown = np.isnan(stack.read_upslope(stack.grid.whole))
+        assert unknown[60:70, 80:100].all()
+        assert unknown.sum() == 200
+
+    def test_only_where_it_is_asked_for(self, make_region, build, plain, tmp_path: Path) -> None:
+        without = build(make_region(**plain))
+        assert set(files(tmp_path)) == {"dem", *FACTORS}
+        with pytest.raises(StackNotBuilt, match=r"upslope_area.tif: there is no upslope area, .*`lswarn region build`"):
+            without.read_upslope(without.grid.whole)
+        before = files(tmp_path)
+        with pytest.raises(StackNotBuilt, match=r"stack.json: there is no upslope area, which model.physics_source"):
+            open_stack(make_region(STEEP, **plain), tmp_path / "factors")
+        told: list[tuple[str, float]] = []
+        with_it = build_stack(
+            make_region(STEEP, **plain), tmp_path / "factors", on_progress=lambda *step: told.append(step)
+        )
+        assert told[-1] == ("upslope_area", 1)
+        after = files(tmp_path)
+        assert set(after) - set(before) == {"upslope_area"}
+        assert before.items() <= after.items()
+        assert with_it.digest != without.digest
+        softer = STEEP["model"] | {"soil": STEEP["model"]["soil"] | {"cohesion": 0.0}}
+        assert build(make_region({"model": softer}, **plain)).digest == with_it.digest
+        assert files(tmp_path) == after
+        assert build(make_region(**plain)).digest == without.digest
+        assert files(tmp_path) == before  # it would outlive its DEM
+
+    def test_another_dem_makes_it_anew_and_a_lost_one_is_told(self, make_region, build, plain, tmp_path: Path) -> None:
+        region = make_region(STEEP, **plain)
+        first = build(region)
+        rewrite(tmp_path / "dem.tif", lambda dem: dem + 10 * np.random.default_rng(0).random(dem.shape, np.float32))
+        assert build(region).digest != first.digest
+        (tmp_path / "factors" / "upslope_area.tif").unlink()
+        with pytest.raises(StackNotBuilt, match="upslope_area: the raster is gone"):
+            open_stack(region, tmp_path / "factors")
 
 
 class TestReading:

@@ -91,7 +91,7 @@ def areas() -> gpd.GeoDataFrame:
     ).to_crs("EPSG:4326")
 
 
-def assessed(folder, areas, rain=None, network=None, min_zone_m2=0.0) -> Assessment:
+def assessed(folder, areas, rain=None, network=None, min_zone_m2=0.0, **options) -> Assessment:
     rain = rain or window()
     return assess(
         "hills",
@@ -103,6 +103,7 @@ def assessed(folder, areas, rain=None, network=None, min_zone_m2=0.0) -> Assessm
         folder,
         min_zone_m2=min_zone_m2,
         on_progress=lambda done, total: None,
+        **options,
     )
 
 
@@ -121,6 +122,15 @@ def test_every_cell_is_classed_across_blocks_and_edges(tmp_path, areas):
     # Bilinear rain is constant here but for rounding; only cells on a break may differ.
     assert (classes != expected).mean() < 0.003
     assert ((classes == Class.UNKNOWN) == np.isnan(factor)).all()
+
+
+def test_smaller_blocks_say_the_same(tmp_path, areas):
+    whole, network = assessed(tmp_path / "512", areas), RainTimesSlope()
+    parts = assessed(tmp_path / "192", areas, network=network, block_cells=192)
+    assert network.asked > 4
+    assert parts.digests == whole.digests
+    assert parts.zones.area_m2.sum() == pytest.approx(whole.zones.area_m2.sum())
+    assert parts.class_areas.equals(whole.class_areas)
 
 
 def test_rasters_are_cogs_with_overviews(tmp_path, areas):

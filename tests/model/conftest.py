@@ -35,6 +35,10 @@ class Factors:
         rows, cols = Block(block.row + pad, block.col + pad, block.height, block.width).slices()
         return padded[:, rows, cols]
 
+    def read_upslope(self, block: Block) -> NDArray[np.float32]:
+        """The nearer to a river, the more land drains through a cell: 30 m to 3 km of it."""
+        return 3000 / (1 + self.read(block)[FACTORS.index("river_distance")] / 12)
+
 
 @dataclass(frozen=True)
 class World:
@@ -99,6 +103,12 @@ def small() -> Model:
 @pytest.fixture(scope="session")
 def trained(world: World) -> Checkpoint:
     return train(SMALL, world.factors, world.snapshot, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def joint(world: World) -> Checkpoint:
+    """An ensemble of network and boosting."""
+    return train(SMALL.model_copy(update={"network": "ensemble"}), world.factors, world.snapshot, device="cpu")
 
 
 @pytest.fixture(scope="session")

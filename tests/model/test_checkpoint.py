@@ -52,6 +52,16 @@ def test_a_file_that_names_no_network_holds_a_unet(path):
     assert load_checkpoint(path).config.network == "unet"
 
 
+def test_the_soil_of_its_physics_travels(fresh, tmp_path):
+    soil = {"cohesion": 0.1, "friction_deg": 31, "transmissivity_m2_day": 50}
+    config = Model(network="unet", base_width=4, depth=2, physics_source="infinite-slope", soil=soil)
+    checkpoint = replace(fresh(), config=config)
+    save_checkpoint(checkpoint, tmp_path / "a.pt")
+    assert load_checkpoint(tmp_path / "a.pt").config == config
+    assert "soil" not in json.loads(fresh().manifest)["config"]
+    assert checkpoint.id != fresh().id
+
+
 def test_the_network_is_part_of_the_content(fresh, tmp_path):
     assert len({fresh(network=network).id for network in ("unet", "bpnn", "resnet")}) == 3
     checkpoint = fresh(network="bpnn")

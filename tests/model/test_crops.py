@@ -14,7 +14,7 @@ CONFIG = Model(network="unet", base_width=4, depth=1, batch=6, crop=33)
 
 def crops_of(world, config=CONFIG):
     grid = world.factors.grid
-    return Crops(world.factors, Observed(world.snapshot, grid), hold_out(grid, config), config)
+    return Crops(world.factors, Observed(world.snapshot, grid), hold_out(grid, config), config, range(3))
 
 
 def test_shapes_fit_the_network(world):
@@ -69,7 +69,7 @@ def test_a_region_larger_than_memory_is_walked_through(world, monkeypatch):
             return world.factors.read(block)
 
     observed = Observed(world.snapshot, world.factors.grid)
-    crops = Crops(Counted(), observed, hold_out(world.factors.grid, CONFIG), CONFIG)
+    crops = Crops(Counted(), observed, hold_out(world.factors.grid, CONFIG), CONFIG, range(3))
     for _ in range(40):
         crops.draw()
     assert len(reads) == 2 + 39  # filled once, then one a batch
@@ -94,3 +94,17 @@ def test_drawing_goes_on_where_it_was(world, monkeypatch):
     for _ in range(20):  # once around the region, and on
         for part, same in zip(astuple(one.draw()), astuple(two.draw()), strict=True):
             assert np.array_equal(part, same, equal_nan=True)
+
+
+def test_scenes_that_do_not_teach_are_not_seen(world):
+    grid = world.factors.grid
+    observed = Observed(world.snapshot, grid)
+    crops = Crops(world.factors, observed, hold_out(grid, CONFIG), CONFIG, (0, 2))
+    held = hold_out(grid, CONFIG).mask(grid.whole)
+    assert crops.landslides == sum(
+        not held[tuple(cell)] for cell in observed.cells_of[np.isin(observed.scene_of, (0, 2))]
+    )
+    for _ in range(5):
+        batch = crops.draw()
+        assert batch.rain.shape[1] == 2
+        assert set(np.unique(batch.rain[~np.isnan(batch.rain)])) == {5.0, 150.0}

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from lswarn.errors import CheckpointMismatch
 from lswarn.model import evaluate as module
-from lswarn.model.evaluate import Evaluation, better, evaluate, scores, tally
+from lswarn.model.evaluate import Evaluation, evaluate, scores, tally, unseen_days
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
 from lswarn.model.samples import Observed
@@ -81,7 +82,7 @@ def test_tally_is_what_the_predictor_says(trained, world, monkeypatch):
     grid, predictor = world.factors.grid, Predictor(trained, "cpu")
     holdout = hold_out(grid, trained.config)
     monkeypatch.setattr(module, "SCENES_AT_ONCE", 2)
-    by_blocks = tally(predictor, world.factors, world.snapshot, grid.blocks(48), holdout)
+    (by_blocks,) = tally(predictor, world.factors, world.snapshot, grid.blocks(48), [holdout])
     around = grid.whole.with_halo(predictor.halo)
     factors = world.factors.read(around)
     cells = Observed(world.snapshot, grid).at(around, factors, range(3))
@@ -104,21 +105,28 @@ def test_a_model_of_another_measure_is_not_judged(trained, world):
         evaluate(trained, world.factors, replace(world.snapshot, measure="ari"), device="cpu")
 
 
-def test_better_is_no_worse_in_both(trained, world):
-    champion = evaluate(trained, world.factors, world.snapshot, device="cpu")
-    assert better(champion, champion)[0]
-    for worse in (
-        replace(champion, auc=champion.auc - 0.01),
-        replace(champion, brier=champion.brier + 0.01),
-        replace(champion, auc=float("nan")),
-        replace(champion, brier=float("nan")),
-    ):
-        promoted, reason = better(worse, champion)
-        assert not promoted
-        assert f"{champion.auc:.4f}" in reason
-    promoted, reason = better(replace(champion, cells=champion.cells - 1), champion)
-    assert not promoted
-    assert "same cells" in reason
+class TestTheNewestYear:
+    def test_it_is_judged_on_all_ground_under_the_rains_asked_for(self, fresh, world):
+        grid, day = world.factors.grid, world.snapshot.scenes[1].day
+        found = evaluate(fresh(depth=1), world.factors, world.snapshot, device="cpu", days=[day])
+        label = Observed(world.snapshot, grid).at(grid.whole, world.factors.values, [1]).label
+        assert found.newest_landslide_cells == np.nansum(label)
+        assert 0 < found.newest_auc < 1
+        told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+        assert told["newest_days"] == [day.isoformat()]
+
+    def test_what_was_learnt_from_or_may_have_been_is_not_unseen(self, fresh, world):
+        first, second, third = world.snapshot.scenes
+        years = (first, replace(second, day=date(2025, 5, 2)), third)
+        snapshot = replace(world.snapshot, scenes=(replace(first, landslides=first.landslides * 20), *years[1:]))
+        assert unseen_days(fresh(), snapshot) == ()
+        assert unseen_days(replace(fresh(), learnt_days=(first.day, third.day)), snapshot) == (date(2025, 5, 2),)
+        assert unseen_days(replace(fresh(), learnt_days=(first.day, date(2025, 5, 2))), snapshot) == ()
+
+    def test_without_one_nothing_is_told(self, fresh, world):
+        found = evaluate(fresh(depth=1), world.factors, world.snapshot, device="cpu")
+        assert np.isnan(found.newest_auc)
+        assert (found.newest_days, found.newest_landslide_cells) == ((), 0)
 
 
 def test_log_odds_bins_cover_all_probabilities():

@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from lswarn import evaluation
+from lswarn import evaluation, retraining
 from lswarn.errors import ModelError, TrainingError
-from lswarn.evaluation import MODELS, config_of, load_counted, require_models, save_counted
+from lswarn.evaluation import MODELS, WITH_PHYSICS, config_of, load_counted, require_models, save_counted
+from lswarn.model import calibrate
+from lswarn.model.choice import CANDIDATES, CHOICE, load_choice
 from lswarn.model.samples import save_snapshot
 from lswarn.model.skill import BINS, Counted, Tally
+from lswarn.model.train import steps_of
 from lswarn.sections import Model
 from lswarn.settings import Settings
 
@@ -37,6 +40,7 @@ def evaluate(world, taken, small, make_region, tmp_path, monkeypatch):
         yield world.factors
 
     monkeypatch.setattr(evaluation, "open_stack", stack)
+    monkeypatch.setattr(calibrate, "JENKS_SAMPLE", 100)
     quick = {"steps": 6, "batch": 2, "positive_weight": 5.0}
     region = make_region(model=small.model_copy(update=quick).model_dump())
     settings = Settings(var_dir=tmp_path / "var", device="cpu")
@@ -70,12 +74,18 @@ def test_what_an_evaluation_leaves(evaluate, world, taken):
         assert model["random"]["cells"] == pytest.approx(cells / 2, rel=0.05)
         assert sum(spot["cells"] for spot in model["hot_spots"]) <= cells
         assert model["trained"]["landslide_cells"] > 0
+        assert len(model["trainings"]) == 3
+        assert model["trainings"][0]["class_weight"] > 0
+    assert (told["choice"], done.choice) == (None, None)
+    assert not list(done.json_path.parents[1].glob("choice.json"))
+    assert told["negatives"].startswith("All known ground outside the landslides")
     assert [model["config"]["physics_weight"] for model in told["models"]] == [0.1, 0, 0.1]
     page = done.html_path.read_text()
     for said in ("Made up", "strips:2", "10 cells", "With and without the physics", *NAMES, told["hot_spots"][0][0]):
         assert said in page
     assert page.count("data:image/svg+xml") == 5
-    assert evaluate.told[-1][:2] == (54, 54)
+    steps = 3 * sum(steps_of(Model.model_validate(model["config"])) for model in told["models"])
+    assert evaluate.told[-1][:2] == (steps, steps)
     assert [step for step, *_ in evaluate.told] == sorted(step for step, *_ in evaluate.told)
     assert not list(done.json_path.parents[1].rglob(".*"))
 
@@ -123,13 +133,40 @@ def timeless(done):
     return [{name: value for name, value in model.items() if name != "seconds"} for model in done.told["models"]]
 
 
+def test_what_is_chosen_is_kept_and_trained(evaluate, world, make_region, tmp_path, monkeypatch):
+    score, label = np.array([-1.0, -1, 1, 1]), np.array([0.0, 1, 0, 1])
+    better, worse = (Counted((Tally.of(k * label + score, label, label),), Tally.empty(), (0.1, 0.2, 0.3, 0.4), 1.0)
+                     for k in (9, 0))  # fmt: skip
+    counts = iter([better if name == "boosting-monotone" else worse for _ in range(3) for name in CANDIDATES])
+    monkeypatch.setattr(evaluation, "load_counted", lambda path: next(counts))
+    monkeypatch.setattr(evaluation, "write_report", lambda *facts, **more: None)
+    done = evaluate(models=tuple(CANDIDATES))
+    assert (done.choice.model, done.choice.evaluation) == ("boosting-monotone", done.json_path.parent.name)
+    assert done.told["choice"]["fold_auc"] == {"unet-monotone": [0.5, 0.5], "boosting-monotone": [1, 1],
+                                               "ensemble": [0.5, 0.5]}  # fmt: skip
+    assert done.said[-1].startswith('region.toml names network = "unet"')
+    silent, trained = make_region(model={}), []
+    settings = Settings(var_dir=tmp_path / "var", device="cpu")
+    assert load_choice(settings.region_dir(silent.name) / CHOICE) == done.choice
+
+    def train(config, *what, **more):
+        trained.append(config.network)
+        raise InterruptedError
+
+    monkeypatch.setattr(retraining, "open_stack", evaluation.open_stack)
+    monkeypatch.setattr(retraining, "train_model", train)
+    with pytest.raises(InterruptedError):
+        retraining.train(silent, settings, next((tmp_path / "snapshots").iterdir()), lambda step, losses: None)
+    assert trained == ["boosting"]
+
+
 def test_counts_are_kept_as_they_are(tmp_path):
     rng = np.random.default_rng(0)
     zones = tuple(Tally(*rng.integers(0, 9, (3, BINS))) for _ in range(3))
-    save_counted(Counted(zones, zones[0], (0.1, 0.2, 0.3, 0.4), 7.5), tmp_path / "kept" / "one.npz")
+    save_counted(Counted(zones, zones[0], (0.1, 0.2, 0.3, 0.4), 7.5, {"steps": 120.0}), tmp_path / "kept" / "one.npz")
     found = load_counted(tmp_path / "kept" / "one.npz")
     assert found.breaks == (0.1, 0.2, 0.3, 0.4)
-    assert found.seconds == 7.5
+    assert (found.seconds, found.facts) == (7.5, {"steps": 120})
     assert np.array_equal(found.zones[2].slid, zones[2].slid)
     assert np.array_equal(found.trained.endangered, zones[0].endangered)
     assert load_counted(tmp_path / "none.npz") is None
@@ -141,11 +178,16 @@ def test_names_are_settings(name):
     config = config_of(name, base)
     assert {key: getattr(config, key) for key in MODELS[name]} == MODELS[name]
     assert (config.steps, config.physics_weight) == (7, 0.4)
-    assert config_of(f"{name}-no-physics", base) == config.model_copy(update={"physics_weight": 0})
+    if name in WITH_PHYSICS:
+        assert config_of(f"{name}-no-physics", base) == config.model_copy(update={"physics_weight": 0})
+    else:
+        told = rf"no model '{name}-no-physics': {name} is trained without the physics penalty as it is; name {name}$"
+        with pytest.raises(ModelError, match=told):
+            config_of(f"{name}-no-physics", base)
 
 
 def test_unknown_models_are_refused(make_region):
-    with pytest.raises(ModelError, match=r"no model 'unet-magic'; there are unet-monotone, "):
+    with pytest.raises(ModelError, match=r"no model 'unet-magic'; there are slope, .* also as NAME-no-physics"):
         require_models(["unet-monotone", "unet-magic"], make_region())
     with pytest.raises(ModelError, match="no model is named"):
         require_models([], make_region())

@@ -46,6 +46,16 @@ def test_more_rain_is_never_less_dangerous(low, high, critical, slope):
     assert 0 <= less <= more <= 1
 
 
+def test_the_penalty_is_named_by_its_source():
+    logit, label, d = torch.zeros(2), torch.zeros(2), torch.tensor([0.5, 0.0])
+    told = [
+        physics_loss(logit, label, d, positive_weight=1.0, physics_weight=0.5, physics="linear", source=source)
+        for source in ("threshold", "infinite-slope")
+    ]
+    assert [list(parts) for _, parts in told] == [["inventory", "physics"], ["inventory", "infinite_slope"]]
+    assert told[0][0] == told[1][0]
+
+
 def test_parts_by_hand():
     logit, label, d = torch.zeros(4), torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([0.5, 0.5, 0.0, 0.0])
     total, parts = loss(logit, label, d, weight=5.0)

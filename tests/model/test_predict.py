@@ -6,9 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 
 from lswarn.errors import GridMismatch, ModelError
 from lswarn.grid import Grid
+from lswarn.model.calibrate import rise
 from lswarn.model.networks import KNOTS_MM
 from lswarn.model.predict import Predictor, device_of
 from lswarn.sections import FACTORS
@@ -160,6 +162,37 @@ def test_critical_rainfall_of_a_trained_model(trained, world):
     assert len(np.unique(found)) == 5
 
 
+def test_an_ensemble_never_falls_and_its_tiles_equal_the_whole(joint, world):
+    predictor = Predictor(replace(joint, calibration=((-3.0, -3.5), (-1.0, -1.2), (1.0, 2.0))), "cpu")
+    rains = np.linspace(0, 400, 161, dtype=np.float32)[:, None, None] * np.ones((1, 96, 130), np.float32)
+    found = predictor.probabilities(world.factors.values, rains)
+    assert (np.diff(found, axis=0) >= 0).all()
+    patchy = np.random.default_rng(1).uniform(0, 300, (96, 130)).astype(np.float32)
+    whole = by_blocks(predictor, world, patchy, 256)
+    assert np.allclose(by_blocks(predictor, world, patchy, 40), whole, rtol=1e-4, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "boosting"])
+def test_critical_rainfall_by_tenths_of_a_millimetre(joint, world, kind):
+    """What has no inverse of its own reads whole tenths, and is searched, through the calibration."""
+    trees = {name.removeprefix("members.boosting."): t for name, t in joint.state.items() if "boosting" in name}
+    alone = replace(joint, config=joint.config.model_copy(update={"network": "boosting"}), state=trees, size=None)
+    checkpoint = joint if kind == "ensemble" else alone
+    predictor = Predictor(replace(checkpoint, calibration=((-3.0, -3.5), (-1.0, -1.2), (1.0, 2.0))), "cpu")
+    factors = world.factors.values.copy()
+    factors[2, 5, 6] = np.nan
+    critical = predictor.critical_rainfall(factors)
+    assert np.isnan(critical[:, 5, 6]).all()
+    assert np.isnan(critical).sum() == 4
+    rng = np.random.default_rng(0)
+    tenths, any_rain = rng.integers(0, 4000, (6, 96, 130)) / 10, rng.uniform(0, 400, (6, 96, 130))
+    rains = np.concatenate([tenths, any_rain]).astype(np.float32)
+    found = classes(predictor, world.factors.values, rains)
+    same = by_critical(critical, rains) == found
+    assert same[:, ~np.isnan(critical[0])].mean() >= 0.9999
+    assert len(np.unique(found)) >= 4
+
+
 def test_classes_that_no_rain_brings_and_that_need_none(fresh, factors_of):
     """Here a third of the cells enters the third class only beyond 120 mm, the most that the other model has seen."""
     factors, plain = factors_of(30, 40), fresh(1)
@@ -197,6 +230,18 @@ def test_rain_as_a_channel_has_no_critical_rainfall(fresh, factors_of):
         Predictor(fresh(1, "channel"), "cpu").critical_rainfall(factors_of(9, 11))
     with pytest.raises(GridMismatch, match=r"\(9, 9, 11\)"):
         Predictor(fresh(1), "cpu").critical_rainfall(factors_of(9, 11)[:9])
+
+
+def test_a_calibrated_score_keeps_its_order_and_its_critical_rainfall(fresh, factors_of):
+    """Another curve and breaks moved along it: the same classes, hence the same critical rainfall."""
+    plain, factors = fresh(1), factors_of(40, 50)
+    curve = ((-6.0, -7.0), (-4.0, -4.5), (-2.0, -3.5))
+    breaks = tuple(expit(rise(curve, logit(np.array(plain.breaks)))))
+    curved = Predictor(replace(plain, calibration=curve, breaks=breaks), "cpu")
+    one, other = (each.critical_rainfall(factors) for each in (Predictor(plain, "cpu"), curved))
+    assert np.allclose(one, other, atol=1e-2)
+    rains = np.random.default_rng(0).uniform(0, 400, (6, 40, 50)).astype(np.float32)
+    assert (classes(Predictor(plain, "cpu"), factors, rains) == classes(curved, factors, rains)).mean() > 0.9999
 
 
 def test_arguments_are_left_alone(fresh, factors_of):

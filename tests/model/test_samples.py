@@ -2,14 +2,15 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+import geopandas as gpd
 import numpy as np
 import pytest
 from shapely import Polygon, box
 
 from lswarn.errors import GridMismatch, TrainingError
 from lswarn.grid import Block, sample
-from lswarn.model.samples import Observed, Scene, Snapshot, load_snapshot, save_snapshot
-from lswarn.sections import FACTORS
+from lswarn.model.samples import Observed, Scene, Snapshot, load_snapshot, rule_in_words, save_snapshot
+from lswarn.sections import FACTORS, Negatives
 
 WHOLE = Block(0, 0, 96, 130)
 
@@ -28,8 +29,9 @@ def cells(world, row, col, height, width):
     return box(x, y - 30 * height, x + 30 * width, y)
 
 
-def labels(world, *scenes, block=WHOLE, numbers=None):
-    observed = Observed(with_scenes(world, *scenes), world.factors.grid)
+def labels(world, *scenes, block=WHOLE, numbers=None, **rule):
+    snapshot = replace(with_scenes(world, *scenes), negatives=Negatives(**rule))
+    observed = Observed(snapshot, world.factors.grid)
     return observed.at(block, world.factors.read(block), range(len(scenes)) if numbers is None else numbers).label
 
 
@@ -66,6 +68,106 @@ def test_dated_and_undated_are_unknown_in_each_others_rain(world, field_of):
     assert (label[0, 10:12, 20:22] == 1).all()  # what is known to have slid has slid
     assert (label[1, 10:12, 21:23] == 1).all()
     assert np.isnan(label).sum() == 4 + 2 + 2
+
+
+class TestNegatives:
+    def test_only_given_places_are_stable(self, world, field_of):
+        slid, held = cells(world, 10, 20, 3, 5), cells(world, 40, 50, 2, 2)
+        label = labels(world, replace(scene(field_of, slid), stable=(held,)), rule="given")[0]
+        assert (label[10:13, 20:25] == 1).all()
+        assert (label[40:42, 50:52] == 0).all()
+        assert np.isfinite(label).sum() == 15 + 4
+
+    def test_a_given_place_is_stable_in_its_scene_alone(self, world, field_of):
+        held = cells(world, 40, 50, 2, 2)
+        undated = replace(scene(field_of, cells(world, 10, 20, 2, 2), day=None), stable=(held,))
+        label = labels(world, scene(field_of), undated, rule="given")
+        assert np.isnan(label[0]).all()
+        assert (label[1, 40:42, 50:52] == 0).all()
+
+    def test_a_tiny_given_place_does_not_vanish(self, world, field_of):
+        x, y = world.factors.grid.transform @ (7, 5)
+        tiny = box(x + 2, y - 6, x + 5, y - 2)
+        label = labels(world, replace(scene(field_of), stable=(tiny,)), rule="given")[0]
+        assert np.argwhere(np.isfinite(label)).tolist() == [[5, 7]]
+
+    def test_what_slid_did_not_hold(self, world, field_of):
+        """Where an inventory contradicts itself: 1 in the landslide's own scene, unknown in the other kind's."""
+        here = cells(world, 10, 20, 2, 2)
+        dated, undated = scene(field_of, here), replace(scene(field_of, day=None), stable=(here,))
+        for rule in ("given", "elsewhere"):
+            label = labels(world, replace(dated, stable=(here,)), undated, rule=rule)
+            assert (label[0, 10:12, 20:22] == 1).all()
+            assert np.isnan(label[1, 10:12, 20:22]).all()
+
+    def test_close_to_a_landslide_is_unknown(self, world, field_of):
+        slid, held = cells(world, 10, 20, 2, 2), cells(world, 11, 22, 1, 1)
+        label = labels(world, replace(scene(field_of, slid), stable=(held,)), buffer_m=31)[0]
+        unknown = np.isnan(label)
+        assert (label[10:12, 20:22] == 1).all()
+        assert unknown[10, [19, 22]].all()
+        assert label[11, 22] == 0  # given as stable
+        assert unknown.sum() == 2 * 4 + 4 - 1  # 15 m from the edge, and 21 m at the corners; 45 m is too far
+        assert np.isnan(labels(world, scene(field_of, slid), buffer_m=20)[0]).sum() == 2 * 4
+
+    def test_the_buffer_of_a_landslide_just_outside_the_block(self, world, field_of):
+        slid = scene(field_of, cells(world, 10, 20, 2, 2))
+        whole = labels(world, slid, buffer_m=70)
+        for block in (Block(0, 0, 10, 130), Block(10, 22, 20, 30), Block(12, 0, 84, 130)):
+            part = labels(world, slid, block=block, buffer_m=70)
+            assert np.array_equal(part, whole[(slice(None), *block.slices())], equal_nan=True)
+
+    def test_close_to_what_slid_at_an_unknown_time_is_unknown_too(self, world, field_of):
+        dated = scene(field_of, cells(world, 60, 60, 2, 2))
+        undated = scene(field_of, cells(world, 10, 20, 2, 2), day=None)
+        other = scene(field_of, day=date(2024, 6, 1))
+        label = labels(world, dated, undated, other, buffer_m=31)
+        assert np.isnan(label[0, 9:13, 19:23]).all()
+        assert np.isnan(label[1, 59:63, 59:63]).all()
+        assert (label[2, 59:63, 59:63] == 0).all()  # under another dated rain it is known to have held
+
+    def test_flat_ground_is_not_asked(self, world, field_of):
+        slope = world.factors.values[FACTORS.index("slope")]
+        label = labels(world, scene(field_of, cells(world, 0, 0, 96, 65)), min_slope_deg=15)[0]
+        assert np.array_equal(np.isnan(label), slope < 15)
+        assert np.isnan(label).any()
+
+    def test_the_rule_is_part_of_the_snapshot(self, world, field_of, tmp_path):
+        held = (cells(world, 40, 50, 2, 2), cells(world, 50, 50, 2, 2))
+        first, *others = world.snapshot.scenes
+        given = replace(with_scenes(world, replace(first, stable=held), *others), negatives=Negatives(rule="given"))
+        back = load_snapshot(save_snapshot(given, tmp_path))
+        assert back.id == given.id
+        assert back.negatives == given.negatives
+        assert [s.stable for s in back.scenes] == [held, (), ()]
+        assert [s.landslides for s in back.scenes] == [s.landslides for s in world.snapshot.scenes]
+        assert len({given.id, replace(given, negatives=Negatives()).id, world.snapshot.id}) == 3
+        assert replace(world.snapshot, negatives=Negatives(buffer_m=10)).id != world.snapshot.id
+
+    def test_nothing_said_is_as_it_always_was(self, world, tmp_path):
+        """Ids and files from before there was a rule stay good."""
+        rain = world.snapshot.scenes[0].rain.copy(data=np.arange(20.0).reshape(4, 5))
+        old = Scene(date(2024, 5, 1), rain, rain + 1, (box(0, 0, 30, 30),))
+        snapshot = Snapshot("EPSG:32616", (old,), "made", datetime(2025, 1, 1, tzinfo=UTC))
+        assert snapshot.id == "c2168cab33c31315"
+        folder = save_snapshot(snapshot, tmp_path)
+        manifest = json.loads((folder / "snapshot.json").read_text())
+        del manifest["negatives"]
+        (folder / "snapshot.json").write_text(json.dumps(manifest))
+        places = gpd.read_file(folder / "landslides.gpkg").drop(columns="slid")
+        places.to_file(folder / "landslides.gpkg", engine="pyogrio", promote_to_multi=False)
+        assert load_snapshot(folder).scenes[0].landslides == old.landslides
+
+    def test_the_rule_in_words(self, world, field_of):
+        plain = rule_in_words(world.snapshot)
+        assert plain.startswith("All known ground outside the landslides of a storm counts as stable under its rain. A")
+        held = replace(world.snapshot.scenes[0], stable=(cells(world, 40, 50, 2, 2),))
+        strict = Negatives(rule="given", buffer_m=150, min_slope_deg=7.5)
+        told = rule_in_words(replace(with_scenes(world, held), negatives=strict))
+        assert told.startswith("Only the 1 places that the inventory gives as not having slid count as stable")
+        assert "within 150 m of a landslide" in told
+        assert "flatter than 7.5° is unknown" in told
+        assert ", 1 places that the inventory gives as stable among it" in rule_in_words(with_scenes(world, held))
 
 
 def test_unknown_factor_or_rain_is_an_unknown_label(world, field_of):

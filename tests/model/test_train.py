@@ -3,14 +3,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from lswarn.errors import GridMismatch, TrainingError
-from lswarn.model import train as module
+from lswarn.model import course
 from lswarn.model.evaluate import evaluate, tally
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
-from lswarn.model.skill import BINS, LOG_ODDS, Tally
-from lswarn.model.train import natural_breaks, train
+from lswarn.model.skill import LOG_ODDS
+from lswarn.model.train import train
 
 
 def with_factors(world, values):
@@ -28,6 +29,7 @@ def test_training_is_repeatable_and_told_step_by_step(world, small, rain):
     assert one.id == two.id
     assert [step for step, _ in told] == [*range(1, 13)] * 2
     assert told[0][1].keys() == {"total", "inventory", "physics"}
+    assert told[11][1].keys() == {"total", "inventory", "physics", "inner"}
     other = train(config.model_copy(update={"seed": 1}), world.factors, world.snapshot, device="cpu")
     assert other.id != one.id
 
@@ -43,7 +45,8 @@ def test_checkpoint_says_what_it_was_made_of(trained, world, small):
 
 def test_mean_probability_is_the_share_that_slid(trained, world, small):
     holdout = hold_out(world.factors.grid, small)
-    counted = tally(Predictor(trained, "cpu"), world.factors, world.snapshot, world.factors.grid.blocks(64), holdout)
+    blocks = world.factors.grid.blocks(64)
+    (counted,) = tally(Predictor(trained, "cpu"), world.factors, world.snapshot, blocks, [holdout])
     both = counted.stable + counted.slid
     mean = (both / (1 + np.exp(-LOG_ODDS))).sum() / both.sum()
     assert mean == pytest.approx(counted.slid.sum() / both.sum(), rel=0.01)
@@ -60,7 +63,9 @@ def test_held_out_ground_teaches_nothing(world, small, trained):
         train(config, factors, world.snapshot, device="cpu") for factors in (world.factors, with_factors(world, values))
     )
     assert one.encoding == two.encoding
+    assert one.reference == two.reference
     assert one.metrics == pytest.approx(two.metrics, rel=1e-5)
+    assert np.allclose(one.calibration, two.calibration, rtol=1e-4)
 
 
 def test_too_few_landslides(world, small):
@@ -72,7 +77,7 @@ def test_too_few_landslides(world, small):
 def test_no_ground_with_all_factors_known(world, small):
     values = world.factors.values.copy()
     values[3] = np.nan
-    with pytest.raises(TrainingError, match="no cell of the training ground has all ten factors known"):
+    with pytest.raises(TrainingError, match="landform: unknown on all training ground"):
         train(small, with_factors(world, values), world.snapshot, device="cpu")
 
 
@@ -88,11 +93,38 @@ def test_a_loss_that_is_no_number_names_step_and_term(world, small):
         train(small.model_copy(update={"positive_weight": 1e39}), world.factors, world.snapshot, device="cpu")
 
 
-@pytest.mark.parametrize("network", ["bpnn", "resnet"])
-def test_rivals_learn(world, small, network):
+def test_scenes_held_out_teach_nothing(world, small):
+    """The same model, whatever happened under a rain that does not teach."""
+    scenes = world.snapshot.scenes
+    other = replace(scenes[1], rain=scenes[1].rain * 2)
+    config = small.model_copy(update={"steps": 3})
+    one, two = (
+        train(config, world.factors, snapshot, device="cpu", scenes=(0, 2))
+        for snapshot in (world.snapshot, replace(world.snapshot, scenes=(scenes[0], other, scenes[2])))
+    )
+    assert one.learnt_days == two.learnt_days == (scenes[0].day, scenes[2].day)
+    assert one.rain_max_mm == 150
+    assert replace(one, snapshot_id="") == replace(two, snapshot_id="", state=one.state)
+    assert all((one.state[name] == two.state[name]).all() for name in one.state)
+
+
+@pytest.mark.parametrize("network", ["bpnn", "resnet", "slope", "logistic", "boosting"])
+def test_every_other_kind_learns(world, small, network):
     config = small.model_copy(update={"network": network, "steps": 40})
     checkpoint = train(config, world.factors, world.snapshot, device="cpu")
     assert evaluate(checkpoint, world.factors, world.snapshot, device="cpu").auc > 0.9
+
+
+def test_an_ensemble_is_the_mean_of_its_members(joint, world):
+    """Each brought to the level of the ground first, so that neither drowns the other."""
+    network, ground = joint.network(), torch.from_numpy(world.factors.values[None])
+    rain = torch.full((1, 1, 96, 130), 120.0)
+    with torch.inference_mode():
+        unet, boosting = (member(ground, rain) for member in network.members.values())
+        mean = ((unet - network.shifts[0]) + (boosting - network.shifts[1])) / 2
+        assert torch.allclose(network(ground, rain), mean, atol=1e-4)
+    assert joint.metrics.keys() >= {"loss_inventory", "steps", "trees", "class_weight"}
+    assert evaluate(joint, world.factors, world.snapshot, device="cpu").auc > 0.9
 
 
 class Killed(Exception):
@@ -111,7 +143,7 @@ def killed_at(last, told):
 @pytest.fixture
 def briefly(world, small, monkeypatch):
     """`briefly(path, …)`: 12 steps, the state kept every 5."""
-    monkeypatch.setattr(module, "SAVED_EVERY", 5)
+    monkeypatch.setattr(course, "SAVED_EVERY", 5)
 
     def run(resume=None, seed=0, on_step=lambda step, parts: None, holdout=None):
         config = small.model_copy(update={"steps": 12, "seed": seed})
@@ -169,19 +201,3 @@ def test_speed_is_logged(briefly, caplog):
 def test_another_crs(world, small):
     with pytest.raises(GridMismatch, match="EPSG:4326"):
         train(small, world.factors, replace(world.snapshot, crs="EPSG:4326"), device="cpu")
-
-
-def test_natural_breaks_part_what_lies_apart():
-    score = Tally(*np.zeros((3, BINS), np.int64))
-    for p, cells in ((0.001, 900), (0.05, 400), (0.1, 300), (0.2, 200), (0.4, 100)):
-        score.stable[np.searchsorted(LOG_ODDS, np.log(p / (1 - p)))] = cells
-    breaks = natural_breaks(score, 0.0)
-    for low, found, high in zip((0.001, 0.05, 0.1, 0.2), breaks, (0.05, 0.1, 0.2, 0.4), strict=True):
-        assert low < found <= high + 0.01
-
-
-def test_a_network_that_says_the_same_everywhere_has_no_classes():
-    score = Tally(*np.zeros((3, BINS), np.int64))
-    score.stable[1000:1004] = 50
-    with pytest.raises(TrainingError, match=r"raise model\.steps"):
-        natural_breaks(score, 0.0)

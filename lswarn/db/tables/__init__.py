@@ -8,6 +8,7 @@ from lswarn.db.tables.columns import SCHEMA, metadata
 from lswarn.db.tables.found import (
     class_area,
     model,
+    model_drift,
     rain_day,
     rainfall_exceedance,
     road_exposure,
@@ -28,6 +29,7 @@ __all__ = [
     "landslide",
     "metadata",
     "model",
+    "model_drift",
     "rain_day",
     "rainfall_exceedance",
     "region",

@@ -73,6 +73,28 @@ model = Table(
     comment="Trained networks",
 )
 
+model_drift = Table(
+    "model_drift",
+    metadata,
+    column("region", Text, "Region it belongs to"),
+    column("model_id", Text, "Network that learnt from what was before"),
+    column("of", Text, "ground; or of rain, the period it fell in"),
+    column("subject", Text, "Factor, or rain"),
+    column(
+        "psi",
+        Double,
+        "Population stability index: by convention below 0.1 little, above 0.25 much; null = not told",
+        nullable=True,
+    ),
+    column("cells", BigInteger, "Known values it was told by"),
+    column("made_at", INSTANT, "When it was asked"),
+    PrimaryKeyConstraint("region", "model_id", "of", "subject"),
+    ForeignKeyConstraint(["region", "model_id"], ["model.region", "model.id"]),
+    check("psi", "psi >= 0"),
+    check("cells", "cells >= 0"),
+    comment="How far ground and rain have moved from what a model learnt from; the newest of each kind",
+)
+
 run = Table(
     "run",
     metadata,

@@ -81,10 +81,11 @@ landslide = Table(
     column("trigger", Text, "What set it off, as the inventory spells it; empty where unknown", server_default=""),
     column("source", Text, "Who reported it, as the inventory says; empty where unknown", server_default=""),
     column("outline", Boolean, "Drawn as an outline; else a disc around a point", server_default="true"),
+    column("slid", Boolean, "It slid; false: a place that is given as not having slid", server_default="true"),
     shape("MULTIPOLYGON", "Extent; a landslide given as a point is a disc around it"),
     UniqueConstraint("region", "source_id"),
     check("geometry", VALID),
     check("accuracy", "accuracy_m >= 0"),
     spatial("landslide"),
-    comment="The inventory of landslides that happened",
+    comment="The inventory of landslides that happened, and of places given as not having slid",
 )
