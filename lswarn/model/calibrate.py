@@ -32,15 +32,19 @@ def shift(score: Tally) -> float:
     Raises:
         TrainingError: no cell slid.
     """
-    return -_level(score, LOG_ODDS)
+    return -_level(LOG_ODDS, score.stable + score.slid, score.slid.sum())
 
 
-def _level(score: Tally, log_odds: NDArray[Any]) -> float:
-    """What to add to the log-odds of the bins for their mean probability to be the share of cells that slid."""
-    both, slid = score.stable + score.slid, score.slid.sum()
+def shift_of_cells(log_odds: NDArray[Any], label: NDArray[Any], stands_for: NDArray[Any]) -> float:
+    """The same of single cells [n]: their log-odds, label 1 or 0, and how many cells of the ground each stands for."""
+    return -_level(log_odds, stands_for, stands_for[label == 1].sum())
+
+
+def _level(log_odds: NDArray[Any], cells: NDArray[Any], slid: float) -> float:
+    """What to add to the log-odds of so many cells for their mean probability to be the share that slid."""
     if not slid:
         raise TrainingError("no landslide lies where factors and rain are known: see `lswarn region check`")
-    return float(brentq(lambda more: both @ expit(log_odds + more) - slid, -4 * LIMIT, 4 * LIMIT))
+    return float(brentq(lambda more: cells @ expit(log_odds + more) - slid, -4 * LIMIT, 4 * LIMIT))
 
 
 def isotonic(inner: Tally, trained: Tally, undone: float) -> Corners:
@@ -74,7 +78,7 @@ def isotonic(inner: Tally, trained: Tally, undone: float) -> Corners:
     )
     if len(corners) < 2:
         return ()
-    level = _level(trained, rise(corners, LOG_ODDS - undone))
+    level = _level(rise(corners, LOG_ODDS - undone), trained.stable + trained.slid, trained.slid.sum())
     return tuple((x, y + level) for x, y in corners)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from lswarn.errors import TrainingError
 from lswarn.grid import Block
 from lswarn.model.boosting import fit_boosting
-from lswarn.model.calibrate import isotonic, natural_breaks, rise, shift
+from lswarn.model.calibrate import isotonic, natural_breaks, rise, shift, shift_of_cells
 from lswarn.model.cells import Sample, draw_cells
 from lswarn.model.checkpoint import Checkpoint
 from lswarn.model.course import Lesson, OnStep, balance, learn, learn_together, sizes_of
@@ -38,6 +38,8 @@ CALIBRATION_BLOCKS = 64
 probabilities and the breaks are set."""
 SAMPLED_BLOCKS = 1024
 """Blocks that single cells are drawn from, for models that look at no neighbour."""
+
+DRAW_SEED = 0
 
 PLAIN = ("slope", "logistic", "boosting")
 """Models without steps."""
@@ -101,108 +103,128 @@ def train(
         learnt_days=tuple(day for day in (snapshot.scenes[k].day for k in teaching) if day is not None),
         reference=Reference.measured(cells, rain),
     )
-    blocks = _sampled_blocks(factors, holdout, config.seed, CALIBRATION_BLOCKS)
-    maker = _Maker(factors, snapshot, observed, ground, teaching, blocks, device)
-    if config.network in PLAIN:
-        made = maker.plain(draft)
-        on_step(1, {"total": made.metrics.get("inner_loss", np.nan)})
+    school = _School(factors, snapshot, observed, ground, teaching, device)
+    if config.network == "boosting":
+        made, _ = _boosting(school, draft)
+    elif config.network in PLAIN:
+        made = _linear(school, draft)
     else:
         weight = config.positive_weight or max(1.0, balance(crops) / 4)
-        made = maker.network(draft, weight, on_step, resume, processes)
+        made = _network(school, draft, weight, on_step, resume, processes)
         if config.network == "ensemble":
-            made = maker.joined(draft, made, maker.plain(draft))
-    trained = maker.calibrated(made)
+            made = _joined(school, draft, made, *_boosting(school, draft))
+    trained = _calibrated(school, made)
+    if config.network in PLAIN:
+        on_step(1, {"total": made.metrics.get("inner_loss", np.nan)})
     if resume is not None:
         resume.unlink(missing_ok=True)
     return trained
 
 
-class _Maker:
-    """Makes checkpoints of one snapshot and ground."""
+@dataclass(frozen=True)
+class _School:
+    """What is learnt from: where, and under which of the snapshot's scenes."""
 
-    def __init__(
-        self,
-        factors: FactorReader,
-        snapshot: Snapshot,
-        observed: Observed,
-        ground: Inner,
-        scenes: tuple[int, ...],
-        blocks: list[Block],
-        device: str,
-    ) -> None:
-        self._factors, self._snapshot, self._observed, self._ground = factors, snapshot, observed, ground
-        self._scenes, self._blocks, self._device = scenes, blocks, device
+    factors: FactorReader
+    snapshot: Snapshot
+    observed: Observed
+    ground: Inner
+    scenes: tuple[int, ...]
+    device: str
 
-    def network(
-        self, draft: Checkpoint, weight: float, on_step: OnStep, resume: Path | None, processes: int | None
-    ) -> Checkpoint:
-        config = draft.config.model_copy(update={"network": "unet"} if draft.config.network == "ensemble" else {})
-        lesson = Lesson(config, self._factors, self._snapshot, self._ground, self._scenes, draft.encoding, weight)
-        where = device_of(self._device)
-        together = processes or (torch.cuda.device_count() if where.type == "cuda" else 1)
-        if together > 1:
-            learnt = learn_together(lesson, together, resume=resume)
-        else:
-            learnt = learn(lesson, where, on_step=on_step, resume=resume)
-        metrics = learnt.figures | {"class_weight": weight}
-        return replace(draft, config=config, state=learnt.state, size=learnt.size, metrics=metrics)
+    @property
+    def inner(self) -> Inner:
+        """The other view of the ground, by which is chosen."""
+        return replace(self.ground, chooses=True)
 
-    def plain(self, draft: Checkpoint) -> Checkpoint:
-        config, encoding = draft.config, draft.encoding
-        learn, inner = self._sample(self._ground), self._sample(replace(self._ground, chooses=True))
-        if config.network in ("slope", "logistic"):
-            linear = fit_linear(
-                encoding, learn, slope_only=config.network == "slope", positive_weight=config.positive_weight
-            )
-            return replace(draft, state=linear.state_dict())
-        boosting, figures = fit_boosting(
-            encoding,
-            learn,
-            inner if self._ground.held else None,
-            monotone=config.rain == "monotone",
-            seed=config.seed,
-            positive_weight=config.positive_weight,
-        )
-        config = config.model_copy(update={"network": "boosting"})
-        return replace(draft, config=config, state=boosting.state_dict(), metrics=figures)
-
-    def joined(self, draft: Checkpoint, network: Checkpoint, boosting: Checkpoint) -> Checkpoint:
-        """The mean of two, each brought to the level of the training ground first."""
-        shifts = torch.tensor([self._scored(member)[0] for member in (network, boosting)], dtype=torch.float32)
-        members = {"unet": network.state, "boosting": boosting.state}
-        state = {f"members.{name}.{key}": each for name, part in members.items() for key, each in part.items()}
-        return replace(
-            draft, state=state | {"shifts": shifts}, size=network.size, metrics=network.metrics | boosting.metrics
-        )
-
-    def calibrated(self, made: Checkpoint) -> Checkpoint:
-        undone, inner, trained = self._scored(made)
-        corners = isotonic(inner, trained, undone)
-        breaks = natural_breaks(trained, rise(corners, LOG_ODDS - undone))
-        return replace(made, positive_weight=float(np.exp(undone)), calibration=corners, breaks=breaks)
-
-    def _scored(self, made: Checkpoint) -> tuple[float, Tally, Tally]:
-        """The shift of its scores, and their counts on inner held-out ground and on all training ground."""
-        views = (self._ground, replace(self._ground, chooses=True))
-        rest, inner = tally(
-            Predictor(made, self._device), self._factors, self._snapshot, self._blocks, views, self._scenes
-        )
-        return shift(rest + inner), inner, rest + inner
-
-    def _sample(self, ground: Inner) -> Sample:
-        blocks = _sampled_blocks(self._factors, ground, 0, SAMPLED_BLOCKS)
+    def sample(self, ground: Inner) -> Sample:
+        """Single cells of a view."""
+        blocks = _sampled_blocks(self.factors, ground, SAMPLED_BLOCKS)
         return draw_cells(
-            self._factors,
-            self._observed,
-            blocks,
-            lambda block: ~ground.mask(block),
-            self._scenes,
-            seed=0,
+            self.factors, self.observed, blocks, lambda block: ~ground.mask(block), self.scenes, seed=DRAW_SEED
         )
 
+    def counted(self, made: Checkpoint) -> tuple[Tally, Tally]:
+        """A model's scores on all training ground, inner ground included, and on inner ground."""
+        blocks = _sampled_blocks(self.factors, self.ground.outer, CALIBRATION_BLOCKS)
+        predictor, views = Predictor(made, self.device), (self.ground, self.inner)
+        rest, inner = tally(predictor, self.factors, self.snapshot, blocks, views, self.scenes)
+        return rest + inner, inner
 
-def _sampled_blocks(factors: FactorReader, ground: Holdout | Inner, seed: int, most: int) -> list[Block]:
-    """Blocks with training ground, all of them or so many drawn at random."""
+
+def _linear(school: _School, draft: Checkpoint) -> Checkpoint:
+    linear = fit_linear(
+        draft.encoding,
+        school.sample(school.ground),
+        slope_only=draft.config.network == "slope",
+        positive_weight=draft.config.positive_weight,
+    )
+    return replace(draft, state=linear.state_dict())
+
+
+def _boosting(school: _School, draft: Checkpoint) -> tuple[Checkpoint, float]:
+    """Boosted trees, and by how much their log-odds are too high."""
+    cells = school.sample(school.ground)
+    boosting, figures = fit_boosting(
+        draft.encoding,
+        cells,
+        school.sample(school.inner) if school.ground.held else None,
+        monotone=draft.config.rain == "monotone",
+        seed=draft.config.seed,
+        positive_weight=draft.config.positive_weight,
+    )
+    with torch.inference_mode():
+        factors, rain = (torch.from_numpy(part)[None, :, None] for part in (cells.factors, cells.rain[None]))
+        log_odds = boosting(factors, rain).numpy().ravel()
+    made = replace(draft, state=boosting.state_dict(), metrics=figures)
+    return made, shift_of_cells(log_odds, cells.label, cells.stands_for)
+
+
+def _network(
+    school: _School,
+    draft: Checkpoint,
+    positive_weight: float,
+    on_step: OnStep,
+    resume: Path | None,
+    processes: int | None,
+) -> Checkpoint:
+    config = draft.config
+    if config.network == "ensemble":
+        config = config.model_copy(update={"network": "unet"})
+    lesson = Lesson(
+        config, school.factors, school.snapshot, school.ground, school.scenes, draft.encoding, positive_weight
+    )
+    where = device_of(school.device)
+    together = processes or (torch.cuda.device_count() if where.type == "cuda" else 1)
+    if together > 1:
+        learnt = learn_together(lesson, together, resume=resume)
+    else:
+        learnt = learn(lesson, where, on_step=on_step, resume=resume)
+    metrics = learnt.figures | {"class_weight": positive_weight}
+    return replace(draft, config=config, state=learnt.state, size=learnt.size, metrics=metrics)
+
+
+def _joined(
+    school: _School, draft: Checkpoint, network: Checkpoint, boosting: Checkpoint, boosting_shift: float
+) -> Checkpoint:
+    """The mean of two, each brought to the level of the training ground first."""
+    shifts = torch.tensor([shift(school.counted(network)[0]), boosting_shift], dtype=torch.float32)
+    members = {"unet": network.state, "boosting": boosting.state}
+    state = {f"members.{name}.{key}": each for name, part in members.items() for key, each in part.items()}
+    metrics = network.metrics | boosting.metrics
+    return replace(draft, state=state | {"shifts": shifts}, size=network.size, metrics=metrics)
+
+
+def _calibrated(school: _School, made: Checkpoint) -> Checkpoint:
+    trained, inner = school.counted(made)
+    undone = shift(trained)
+    corners = isotonic(inner, trained, undone)
+    breaks = natural_breaks(trained, rise(corners, LOG_ODDS - undone))
+    return replace(made, positive_weight=float(np.exp(undone)), calibration=corners, breaks=breaks)
+
+
+def _sampled_blocks(factors: FactorReader, ground: Holdout | Inner, most: int) -> list[Block]:
+    """Blocks with ground of a kind, all of them or so many drawn at random."""
     blocks = [block for block in factors.grid.blocks(BLOCK_CELLS) if not ground.mask(block).all()]
-    chosen = np.random.default_rng(seed).permutation(len(blocks))[:most]
+    chosen = np.random.default_rng(DRAW_SEED).permutation(len(blocks))[:most]
     return [blocks[i] for i in sorted(chosen)]
