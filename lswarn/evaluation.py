@@ -43,6 +43,7 @@ from lswarn.model.progress import key_of
 from lswarn.model.report import Facts, write_report
 from lswarn.model.samples import FactorReader, Observed, Snapshot, load_snapshot, rule_in_words
 from lswarn.model.skill import BINS, Counted, ModelSkill, Tally, finite, model_skill
+from lswarn.model.stability import hillslopes
 from lswarn.model.train import LEAST_LANDSLIDES, steps_of, train
 from lswarn.model.verdict import verdict
 from lswarn.region import Region
@@ -259,10 +260,11 @@ class _Runs:
         )
         predictor = Predictor(checkpoint, self.device)
         zones = Polygons(factors.grid, tuple(spot.shape for spot in self.spots))
-        judged = tally_judged(predictor, factors, snapshot, holdout, zones, len(self.spots))
+        observed = Observed(snapshot, factors.grid, hillslopes(config, factors.read_upslope))
+        judged = tally_judged(predictor, factors, observed, holdout, zones, len(self.spots))
         blocks = [block for block in factors.grid.blocks(REMEMBERED_CELLS) if not holdout.mask(block).all()]
         drawn = np.random.default_rng(0).permutation(len(blocks))[:REMEMBERED_BLOCKS]
-        (trained,) = tally(predictor, factors, snapshot, [blocks[k] for k in sorted(drawn)], [holdout])
+        (trained,) = tally(predictor, factors, observed, [blocks[k] for k in sorted(drawn)], [holdout])
         return Counted(judged, trained, checkpoint.breaks, perf_counter() - began, _told_of(checkpoint))
 
     def _key(self, config: Model, holdout: Holdout) -> str:

@@ -30,6 +30,7 @@ from lswarn.model.evaluate import evaluate as evaluate_model
 from lswarn.model.gate import Verdict, better
 from lswarn.model.newest import newest_year, other_scenes
 from lswarn.model.samples import Scene, Snapshot, load_snapshot, save_snapshot
+from lswarn.model.stability import hillslopes
 from lswarn.model.train import train as train_model
 from lswarn.rain.thresholds import critical_rainfall
 from lswarn.rain.window import RainWindow, window_days
@@ -293,7 +294,15 @@ def _scores(
 ) -> Evaluation:
     checkpoint = load_checkpoint(_path(region, settings, model_id))
     with open_stack(region, settings.region_dir(region.name) / "factors") as factors:
-        return evaluate_model(checkpoint, factors, load_snapshot(taken), device=settings.device, days=days)
+        return evaluate_model(
+            checkpoint,
+            factors,
+            load_snapshot(taken),
+            device=settings.device,
+            days=days,
+            # The region's, for a champion may have been trained by other physics, and both are asked the same.
+            hillslopes=hillslopes(region.model, factors.read_upslope),
+        )
 
 
 def _path(region: Region, settings: Settings, model_id: str) -> Path:

@@ -19,6 +19,7 @@ from lswarn.model.newest import newest_year
 from lswarn.model.predict import Predictor
 from lswarn.model.samples import FactorReader, Observed, Snapshot
 from lswarn.model.skill import Breaks, ClassRow, Tally, finite, skill
+from lswarn.model.stability import Hillslopes
 
 SCENES_AT_ONCE = 8
 
@@ -26,7 +27,7 @@ SCENES_AT_ONCE = 8
 def tally(
     predictor: Predictor,
     factors: FactorReader,
-    snapshot: Snapshot,
+    observed: Observed,
     blocks: Iterable[Block],
     without: Sequence[Ground | None],
     scenes: Sequence[int] | None = None,
@@ -36,7 +37,7 @@ def tally(
     Args:
         scenes: positions of those to count under; left out, all.
     """
-    observed, totals = Observed(snapshot, factors.grid), [Tally.empty()] * len(without)
+    totals = [Tally.empty()] * len(without)
     for block, score, label, danger in _scored(predictor, factors, observed, blocks, scenes):
         for k, ground in enumerate(without):
             seen = label if ground is None else np.where(ground.mask(block), np.nan, label)
@@ -47,7 +48,7 @@ def tally(
 def tally_judged(
     predictor: Predictor,
     factors: FactorReader,
-    snapshot: Snapshot,
+    observed: Observed,
     holdout: Holdout,
     zones: Cut | None = None,
     count: int = 0,
@@ -60,7 +61,7 @@ def tally_judged(
     Returns:
         One tally of the cells in no zone, and one of each zone: their sum is all judged ground.
     """
-    observed, totals = Observed(snapshot, factors.grid), [Tally.empty()] * (count + 1)
+    totals = [Tally.empty()] * (count + 1)
     for block, score, label, danger in _scored(predictor, factors, observed, holdout.judged()):
         judged = holdout.mask(block, judged=True)
         zone = np.zeros(block.shape, int) if zones is None else zones.number(block) + 1
@@ -127,11 +128,13 @@ def evaluate(
     *,
     device: str = "auto",
     days: Sequence[date] | None = None,
+    hillslopes: Hillslopes | None = None,
 ) -> Evaluation:
     """Judge a model on the ground that its config holds out, and under the rains of the newest year.
 
     Args:
         days: last days of the rains of the newest year; left out, all of `unseen_days`.
+        hillslopes: asked which cells are in danger; None: the critical rainfall is.
 
     Raises:
         GridMismatch: factors and snapshot are in different CRS.
@@ -143,10 +146,11 @@ def evaluate(
             f"{snapshot.measure!r}; train a model"
         )
     predictor, holdout = Predictor(checkpoint, device), hold_out(factors.grid, checkpoint.config)
-    (counted,) = tally_judged(predictor, factors, snapshot, holdout)
+    observed = Observed(snapshot, factors.grid, hillslopes)
+    (counted,) = tally_judged(predictor, factors, observed, holdout)
     days = unseen_days(checkpoint, snapshot) if days is None else days
     scenes = [i for i, scene in enumerate(snapshot.scenes) if scene.day in days]
-    (newest,) = tally(predictor, factors, snapshot, factors.grid.blocks() if scenes else (), [None], scenes)
+    (newest,) = tally(predictor, factors, observed, factors.grid.blocks() if scenes else (), [None], scenes)
     return scores(
         counted, checkpoint.breaks, model_id=checkpoint.id, snapshot_id=snapshot.id, newest=newest, days=tuple(days)
     )

@@ -148,7 +148,7 @@ class _School:
         """A model's scores on all training ground, inner ground included, and on inner ground."""
         blocks = _sampled_blocks(self.factors, self.ground.outer, CALIBRATION_BLOCKS)
         predictor, views = Predictor(made, self.device), (self.ground, self.inner)
-        rest, inner = tally(predictor, self.factors, self.snapshot, blocks, views, self.scenes)
+        rest, inner = tally(predictor, self.factors, self.observed, blocks, views, self.scenes)
         return rest + inner, inner
 
 

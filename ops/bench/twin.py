@@ -184,7 +184,9 @@ def judge_model(twin: Twin, holdout: Holdout, name: str, device: str) -> Half:
     checkpoint = train(config_of(name, twin.config), twin.factors, twin.past, device=device, holdout=holdout)
     seconds = time.perf_counter() - began
     predictor = Predictor(checkpoint, device)
-    zones = tally_judged(predictor, twin.factors, twin.new, holdout, _zones(twin), len(twin.spots))
+    zones = tally_judged(
+        predictor, twin.factors, Observed(twin.new, twin.factors.grid), holdout, _zones(twin), len(twin.spots)
+    )
     half = Half(zones, checkpoint.breaks, seconds=seconds)
     observed = Observed(twin.new, twin.factors.grid)
     for block in holdout.judged():

@@ -82,7 +82,7 @@ def test_tally_is_what_the_predictor_says(trained, world, monkeypatch):
     grid, predictor = world.factors.grid, Predictor(trained, "cpu")
     holdout = hold_out(grid, trained.config)
     monkeypatch.setattr(module, "SCENES_AT_ONCE", 2)
-    (by_blocks,) = tally(predictor, world.factors, world.snapshot, grid.blocks(48), [holdout])
+    (by_blocks,) = tally(predictor, world.factors, Observed(world.snapshot, grid), grid.blocks(48), [holdout])
     around = grid.whole.with_halo(predictor.halo)
     factors = world.factors.read(around)
     cells = Observed(world.snapshot, grid).at(around, factors, range(3))

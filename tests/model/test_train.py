@@ -10,6 +10,7 @@ from lswarn.model import course
 from lswarn.model.evaluate import evaluate, tally
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
+from lswarn.model.samples import Observed
 from lswarn.model.skill import LOG_ODDS
 from lswarn.model.train import train
 
@@ -46,7 +47,9 @@ def test_checkpoint_says_what_it_was_made_of(trained, world, small):
 def test_mean_probability_is_the_share_that_slid(trained, world, small):
     holdout = hold_out(world.factors.grid, small)
     blocks = world.factors.grid.blocks(64)
-    (counted,) = tally(Predictor(trained, "cpu"), world.factors, world.snapshot, blocks, [holdout])
+    (counted,) = tally(
+        Predictor(trained, "cpu"), world.factors, Observed(world.snapshot, world.factors.grid), blocks, [holdout]
+    )
     both = counted.stable + counted.slid
     mean = (both / (1 + np.exp(-LOG_ODDS))).sum() / both.sum()
     assert mean == pytest.approx(counted.slid.sum() / both.sum(), rel=0.01)
