@@ -266,7 +266,7 @@ def _built(tmp_path_factory: pytest.TempPathFactory, _world_database_url: str) -
         )
         region = load_region(world.region_toml)
         # The kind that is trained quickest, of those under which more rain can only raise a probability.
-        quick = region.model.model_copy(update={"network": "boosting"})
+        quick = region.model.model_copy(update={"network": "boosting", "depth": 2})
         region = region.model_copy(update={"model": quick})
         first = datetime.combine(world.days[0], time(), UTC)
         rain.now = first

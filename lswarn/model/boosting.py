@@ -173,6 +173,12 @@ class Boosting(nn.Module):
 
         return logit
 
+    def log_odds(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of single cells [n], by what the trees see of them [n, C + 1]: see `cells.Sample.inputs`."""
+        nodes = tuple(getattr(self, name).cpu().numpy() for name in KINDS)
+        ground, rain = inputs[:, :-1], tenths(torch.from_numpy(inputs[:, -1:]).double()).numpy()
+        return walk(np.ascontiguousarray(ground), rain, nodes)[:, 0]
+
     def _plant(self, trees: Nodes) -> None:
         trees.check(self._inputs, monotone=self.monotone)
         for name in KINDS:
@@ -262,7 +268,7 @@ def fit_boosting(
 
     balanced = learn.positive_weight
     weight = positive_weight or balanced
-    x, cells = snapped(learn.inputs(encoding)), learn.weights(weight)
+    x, cells = snapped(learn.inputs(encoding, blurred=True)), learn.weights(weight)
 
     def sapling(leaves: int) -> HistGradientBoostingClassifier:
         return HistGradientBoostingClassifier(
@@ -281,7 +287,7 @@ def fit_boosting(
         model.set_params(max_iter=trees).fit(x, learn.label, sample_weight=cells)
 
     def losses(model: HistGradientBoostingClassifier, by: Sample) -> list[float]:
-        asked, counts = by.inputs(encoding), by.weights(weight)
+        asked, counts = by.inputs(encoding, blurred=True), by.weights(weight)
         scores = model.staged_decision_function(asked)
         return [float(np.mean(counts * (np.logaddexp(0, score) - by.label * score))) for score in scores]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lswarn.errors import TrainingError
 from lswarn.grid import Block
-from lswarn.model.encoder import Encoder, Encoding
+from lswarn.model.encoder import HOLLOW_WIDTHS, SEEN_AROUND, Encoder, Encoding, hollows
 from lswarn.sections import FACTORS
 
 if TYPE_CHECKING:  # samples know checkpoints, which know all models, which know what they are fitted to
@@ -25,12 +25,14 @@ class Sample:
 
     Attributes:
         factors: [10, n] in the order of `region.FACTORS`, raw units, none NaN.
+        hollow: [3, n], see `encoder.hollows`.
         rain: [n], mm, none NaN.
         label: [n], 1 slid and 0 did not.
         stands_for: [n], at least 1: all cells of the same label over those that were drawn.
     """
 
     factors: NDArray[np.float32]
+    hollow: NDArray[np.float32]
     rain: NDArray[np.float32]
     label: NDArray[np.uint8]
     stands_for: NDArray[np.float64]
@@ -54,12 +56,18 @@ class Sample:
         weight = np.where(self.label == 1, positive_weight, 1.0) * self.stands_for
         return weight / weight.mean()
 
-    def inputs(self, encoding: Encoding) -> NDArray[np.float32]:
-        """What a model sees of each cell [n, C + 1]: the encoded factors, then rain, mm, up to the most trained on."""
-        with torch.inference_mode():
-            encoded = Encoder(encoding).eval()(torch.from_numpy(self.factors)[None, :, None])  # (1, C, 1, n)
+    def inputs(self, encoding: Encoding, *, blurred: bool = False) -> NDArray[np.float32]:
+        """What a model sees of each cell [n, C + 1]: the encoded factors, then rain, mm, up to the most trained on.
+
+        Args:
+            blurred: with what an `Encoder` shifts and hides while a network learns, here cell by cell.
+        """
+        with torch.inference_mode(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            factors, hollow = (torch.from_numpy(part.T[:, :, None, None]) for part in (self.factors, self.hollow))
+            encoded = Encoder(encoding).train(blurred).encode(factors, hollow)  # (n, C, 1, 1)
         rain = np.minimum(self.rain, np.float32(encoding.rain_max_mm))
-        return np.column_stack([encoded[0, :, 0].numpy().T, rain])
+        return np.column_stack([encoded[:, :, 0, 0].numpy(), rain])
 
 
 def draw_cells(
@@ -88,15 +96,20 @@ def draw_cells(
         here = ground(block)
         if not here.any():
             continue
-        read = factors.read(block)
+        around = factors.read(block.with_halo(SEEN_AROUND))
+        both = np.concatenate([around, hollows(torch.from_numpy(around)[None])[0].numpy()])
+        seen = np.ascontiguousarray(both[:, SEEN_AROUND:-SEEN_AROUND, SEEN_AROUND:-SEEN_AROUND])
+        read = seen[: len(FACTORS)]
         for first in range(0, len(scenes), SCENES_AT_ONCE):
             cells = observed.at(block, read, scenes[first : first + SCENES_AT_ONCE])
             for label, rain in zip(cells.label, cells.rain, strict=True):
                 for kind, kept in drawn.items():
-                    kept.offer(rng, read, rain, here & (label == kind))
+                    kept.offer(rng, seen, rain, here & (label == kind))
+    found = np.concatenate([kept.cells for kept in drawn.values()], 1)
     return Sample(
-        np.concatenate([kept.cells[:-1] for kept in drawn.values()], 1),
-        np.concatenate([kept.cells[-1] for kept in drawn.values()]),
+        found[: len(FACTORS)],
+        found[len(FACTORS) : -1],
+        found[-1],
         np.concatenate([np.full(len(kept.keys), kind, np.uint8) for kind, kept in drawn.items()]),
         np.concatenate([np.full(len(kept.keys), kept.offered / max(1, len(kept.keys))) for kept in drawn.values()]),
     )
@@ -108,30 +121,30 @@ class _Drawn:
     Attributes:
         offered: how many came by.
         keys: of those kept, at most `most`, ascending.
-        cells: factors and rain [11, kept].
+        cells: factors, hollows and rain [14, kept].
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.offered = 0
         self.keys = np.empty(0)
-        self.cells = np.empty((len(FACTORS) + 1, 0), np.float32)
+        self.cells = np.empty((len(FACTORS) + len(HOLLOW_WIDTHS) + 1, 0), np.float32)
 
     def offer(
         self,
         rng: np.random.Generator,
-        factors: NDArray[np.float32],
+        ground: NDArray[np.float32],
         rain: NDArray[np.float32],
         chosen: NDArray[np.bool_],
     ) -> None:
-        """Give the chosen cells of a block, factors [10, h, w] and rain [h, w], their chance."""
+        """Give the chosen cells of a block, ground [13, h, w] and rain [h, w], their chance."""
         at = np.flatnonzero(chosen)
         keys = rng.random(len(at))
         self.offered += len(at)
         if len(self.keys) == self._most:  # nearly none has a chance any more
             near = keys < self.keys[-1]
             at, keys = at[near], keys[near]
-        cells = np.concatenate([factors.reshape(len(factors), -1)[:, at], rain.reshape(1, -1)[:, at]])
+        cells = np.concatenate([ground.reshape(len(ground), -1)[:, at], rain.reshape(1, -1)[:, at]])
         keys = np.concatenate([self.keys, keys])
         kept = np.argsort(keys, kind="stable")[: self._most]
         self.keys = keys[kept]

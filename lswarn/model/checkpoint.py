@@ -7,7 +7,7 @@ its content is held against its own digest.
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -24,17 +24,7 @@ from lswarn.model.encoder import Encoding
 from lswarn.model.networks import Network, build
 from lswarn.sections import FACTORS, Model
 
-DEFAULT_MEASURE = "sum"
-"""What is made of seven days of rain where a file, from before there was a choice, says nothing."""
-
-UNSAID = {"network": "unet", "physics_source": "threshold", "soil": None}
-"""What settings are where a file, from before there was a choice, says nothing of them; nor does one in which they are
-just that."""
-
-LATER = ("measure", "size", "calibration", "learnt_days", "reference")
-"""Attributes that a file from before they were thought of does not name, nor one in which they are at their default."""
-
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same manifest and weights would compute something else than before."""
 
 
@@ -72,7 +62,7 @@ class Checkpoint:
     state: dict[str, Tensor]
     factors: tuple[str, ...] = FACTORS
     format: int = FORMAT
-    measure: str = DEFAULT_MEASURE
+    measure: str = "sum"
     size: tuple[int, int] | None = None
     calibration: tuple[tuple[float, float], ...] = ()
     learnt_days: tuple[date, ...] = ()
@@ -95,13 +85,7 @@ class Checkpoint:
     @property
     def manifest(self) -> str:
         """All but the weights, as JSON."""
-        # A file from before there was a choice keeps the digest it was written with.
-        unsaid: dict[str, Any] = {
-            each.name: True for each in fields(self) if each.name in LATER and getattr(self, each.name) == each.default
-        }
-        if usual := {name for name, was in UNSAID.items() if getattr(self.config, name) == was}:
-            unsaid["config"] = usual
-        return _JSON.dump_json(self, exclude={"state": True} | unsaid).decode()
+        return _JSON.dump_json(self, exclude={"state": True}).decode()
 
     @property
     def rain_max_mm(self) -> float:
@@ -144,7 +128,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         manifest = json.loads(content["manifest"])
         if manifest["format"] != FORMAT:
             raise CheckpointMismatch(f"{path}: of format {manifest['format']}, this software reads {FORMAT}; {remedy}")
-        manifest["config"] = UNSAID | manifest["config"]
         checkpoint = _JSON.validate_python(manifest | {"state": content["state"]})
         if checkpoint.digest != content["digest"]:
             raise CheckpointMismatch(f"{path}: its content is not what its digest says: damaged or tampered; {remedy}")

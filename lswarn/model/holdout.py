@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter
 
 from lswarn.errors import TrainingError
 from lswarn.grid import Block, Grid
-from lswarn.model.unet import halo
+from lswarn.model.unet import sight
 from lswarn.sections import Model
 
 SIDE_CELLS = 256
@@ -129,7 +129,7 @@ def hold_out(grid: Grid, config: Model) -> Holdout:
     Raises:
         TrainingError: the grid is too small for two blocks.
     """
-    guard, phase = halo(config.depth), 2**config.depth
+    guard, phase = sight(config.depth), 2**config.depth
     side = max(3 * guard, min(SIDE_CELLS, int((grid.height * grid.width / 16) ** 0.5)))
     rows, cols = (edges(n, max(1, n // side), phase) for n in grid.shape)
     wide = len(cols) - 1

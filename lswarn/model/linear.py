@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lswarn.model.cells import Sample
-from lswarn.model.encoder import CONTINUOUS, Encoder, Encoding
+from lswarn.model.encoder import CONTINUOUS, Encoder, Encoding, tenths
 
 RAIN_UNIT_MM = 100.0
 """Rain enters in this unit, so that its weight is of the size of the others and is held back no more than they are."""
@@ -50,6 +50,11 @@ class Linear(nn.Module):
         """Ready to be asked, always: this is not how it learns, and the encoder must hide nothing from it."""
         return super().train(False)
 
+    def log_odds(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of single cells [n], by what is weighed of them [n, C + 1]: see `cells.Sample.inputs`."""
+        ground = inputs[:, :-1].astype(np.float64) @ self.weight.double().numpy()
+        return ground + float(self.rain_weight) / RAIN_UNIT_MM * inputs[:, -1] + float(self.bias)
+
     def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
         """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
         return self.response(factors)(rain)
@@ -59,7 +64,8 @@ class Linear(nn.Module):
         ground = self.bias + (self.encoder(factors) * self.weight.view(-1, 1, 1)).sum(1, keepdim=True)  # (B, 1, H, W)
 
         def logit(rain: Tensor) -> Tensor:
-            return ground + self.rain_weight * (rain.nan_to_num(0.0).clamp(max=self.rain_max_mm) / RAIN_UNIT_MM)
+            known = tenths(rain.nan_to_num(0.0)).clamp(max=self.rain_max_mm)
+            return ground + self.rain_weight * (known / RAIN_UNIT_MM)
 
         return logit
 
@@ -76,7 +82,7 @@ def fit_linear(encoding: Encoding, learn: Sample, *, slope_only: bool, positive_
     Raises:
         TrainingError: no cell of `learn` slid, or all did.
     """
-    x = learn.inputs(encoding).astype(np.float64)
+    x = learn.inputs(encoding, blurred=True).astype(np.float64)
     x[:, -1] /= RAIN_UNIT_MM
     balanced = learn.positive_weight
     weights = learn.weights(positive_weight or balanced)

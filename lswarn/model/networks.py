@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lswarn.model.boosting import Boosting
-from lswarn.model.encoder import Encoder, Encoding, tenths
+from lswarn.model.encoder import SEEN_AROUND, Encoder, Encoding, tenths
 from lswarn.model.linear import Linear
 from lswarn.model.rivals import RESNET_REACH, Perceptron, ResNet
-from lswarn.model.unet import UNet, halo
+from lswarn.model.unet import UNet, sight
 from lswarn.sections import Model
 
 RARE = -4.0
@@ -184,7 +184,12 @@ def build(config: Model, encoding: Encoding, size: tuple[int, int] | None = None
         return ChannelNetwork(encoding, trunk)
     network = MonotoneNetwork(encoding, trunk)
     if config.network == "ensemble":
-        return Ensemble({"unet": network, "boosting": Boosting(encoding, monotone)}, (0.0, 0.0))
+        members: dict[str, Rising] = {
+            "unet": network,
+            "boosting": Boosting(encoding, monotone),
+            "logistic": Linear(encoding),
+        }
+        return Ensemble(members, [0.0] * len(members))
     return network
 
 
@@ -196,5 +201,5 @@ def phase(config: Model, size: tuple[int, int] | None = None) -> int:
 def reach(config: Model, size: tuple[int, int] | None = None) -> int:
     """Cells to read around a block so that each of its cells sees all that the model of a config can see."""
     if config.network in WITH_UNET:
-        return halo((size or (config.base_width, config.depth))[1])
-    return RESNET_REACH if config.network == "resnet" else 0
+        return sight((size or (config.base_width, config.depth))[1])
+    return SEEN_AROUND + (RESNET_REACH if config.network == "resnet" else 0)

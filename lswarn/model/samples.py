@@ -32,13 +32,15 @@ from shapely.geometry.base import BaseGeometry
 
 from lswarn.errors import GridMismatch, TrainingError
 from lswarn.grid import Block, Grid
-from lswarn.model.checkpoint import DEFAULT_MEASURE
 from lswarn.model.loss import danger
 from lswarn.model.places import Places
 from lswarn.model.stability import Hillslopes
 from lswarn.sections import FACTORS, Negatives
 
 RAINS = ("rain", "critical")
+
+DEFAULT_MEASURE = "sum"
+"""What is made of seven days of rain where a snapshot, from before there was a choice, says nothing."""
 
 ELSEWHERE = Negatives()
 """What counts as stable where nothing is said: all known ground that did not slide."""

@@ -107,18 +107,25 @@ def train(
     if config.network == "boosting":
         made, _ = _boosting(school, draft)
     elif config.network in PLAIN:
-        made = _linear(school, draft)
+        made, _ = _linear(school, draft)
     else:
         weight = config.positive_weight or max(1.0, balance(crops) / 4)
         made = _network(school, draft, weight, on_step, resume, processes)
         if config.network == "ensemble":
-            made = _joined(school, draft, made, *_boosting(school, draft))
+            level = shift(school.counted(made)[0])
+            made = _joined(
+                draft, unet=(made, level), boosting=_boosting(school, draft), logistic=_linear(school, draft)
+            )
     trained = _calibrated(school, made)
     if config.network in PLAIN:
         on_step(1, {"total": made.metrics.get("inner_loss", np.nan)})
     if resume is not None:
         resume.unlink(missing_ok=True)
     return trained
+
+
+Leveled = tuple[Checkpoint, float]
+"""A model, and by how much its log-odds are too high."""
 
 
 @dataclass(frozen=True)
@@ -152,18 +159,19 @@ class _School:
         return rest + inner, inner
 
 
-def _linear(school: _School, draft: Checkpoint) -> Checkpoint:
+def _linear(school: _School, draft: Checkpoint) -> Leveled:
+    cells = school.sample(school.ground)
     linear = fit_linear(
         draft.encoding,
-        school.sample(school.ground),
+        cells,
         slope_only=draft.config.network == "slope",
         positive_weight=draft.config.positive_weight,
     )
-    return replace(draft, state=linear.state_dict())
+    log_odds = linear.log_odds(cells.inputs(draft.encoding))
+    return replace(draft, state=linear.state_dict()), shift_of_cells(log_odds, cells.label, cells.stands_for)
 
 
-def _boosting(school: _School, draft: Checkpoint) -> tuple[Checkpoint, float]:
-    """Boosted trees, and by how much their log-odds are too high."""
+def _boosting(school: _School, draft: Checkpoint) -> Leveled:
     cells = school.sample(school.ground)
     boosting, figures = fit_boosting(
         draft.encoding,
@@ -173,11 +181,8 @@ def _boosting(school: _School, draft: Checkpoint) -> tuple[Checkpoint, float]:
         seed=draft.config.seed,
         positive_weight=draft.config.positive_weight,
     )
-    with torch.inference_mode():
-        factors, rain = (torch.from_numpy(part)[None, :, None] for part in (cells.factors, cells.rain[None]))
-        log_odds = boosting(factors, rain).numpy().ravel()
     made = replace(draft, state=boosting.state_dict(), metrics=figures)
-    return made, shift_of_cells(log_odds, cells.label, cells.stands_for)
+    return made, shift_of_cells(boosting.log_odds(cells.inputs(draft.encoding)), cells.label, cells.stands_for)
 
 
 def _network(
@@ -204,15 +209,14 @@ def _network(
     return replace(draft, config=config, state=learnt.state, size=learnt.size, metrics=metrics)
 
 
-def _joined(
-    school: _School, draft: Checkpoint, network: Checkpoint, boosting: Checkpoint, boosting_shift: float
-) -> Checkpoint:
-    """The mean of two, each brought to the level of the training ground first."""
-    shifts = torch.tensor([shift(school.counted(network)[0]), boosting_shift], dtype=torch.float32)
-    members = {"unet": network.state, "boosting": boosting.state}
-    state = {f"members.{name}.{key}": each for name, part in members.items() for key, each in part.items()}
-    metrics = network.metrics | boosting.metrics
-    return replace(draft, state=state | {"shifts": shifts}, size=network.size, metrics=metrics)
+def _joined(draft: Checkpoint, **members: Leveled) -> Checkpoint:
+    """The mean of several, each brought to the level of the training ground first."""
+    state = {"shifts": torch.tensor([shift for _, shift in members.values()], dtype=torch.float32)}
+    metrics: dict[str, float] = {}
+    for name, (member, _) in members.items():
+        state |= {f"members.{name}.{key}": each for key, each in member.state.items()}
+        metrics |= member.metrics
+    return replace(draft, state=state, size=members["unet"][0].size, metrics=metrics)
 
 
 def _calibrated(school: _School, made: Checkpoint) -> Checkpoint:

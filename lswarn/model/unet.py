@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lswarn.model.encoder import SEEN_AROUND
+
 
 class UNet(nn.Module):
     """Two 3x3 convolutions a level, `depth` halvings, skips across."""
@@ -39,8 +41,13 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def sight(depth: int) -> int:
+    """How far a model with a U-Net of a depth sees, its inputs' own surroundings included; a multiple of 2**depth."""
+    return -(-(halo(depth) + SEEN_AROUND) // 2**depth) * 2**depth
+
+
 def halo(depth: int) -> int:
-    """How far a U-Net of a depth sees: the `reach` of its blocks, a multiple of 2**depth.
+    """How far a U-Net of a depth sees of its inputs, rounded up to a multiple of 2**depth.
 
     Followed backwards through the layers from one cell, [low, high): a 3x3 convolution widens by 1 a side, an
     upsampling halves, a pooling doubles. How far it reaches depends on where in the 2**depth phase the cell lies, so

@@ -32,8 +32,9 @@ class Model(Strict):
 
     Attributes:
         network: `unet`; a rival of the publication, `bpnn` (every cell by itself) or `resnet`; a plain baseline,
-            `slope` (nothing else), `logistic` or `boosting`; or `ensemble`, the mean of `unet` and `boosting`. Left
-            out: what the newest `lswarn evaluate` of the region found best; before there is one, `ensemble`.
+            `slope` (nothing else), `logistic` or `boosting`; or `ensemble`, the mean log-odds of `unet`, `boosting`
+            and `logistic`. Left out: what the newest `lswarn evaluate` of the region found best; before there is one,
+            `ensemble`.
         rain: `monotone` (more rain can only raise the probability) or `channel` (one more input, as published).
         base_width: channels of the U-Net's first level; the ResNet has twice, the BPNN four times as many throughout.
         depth: how often the U-Net halves. Held-out ground has a guard band as wide as this sees, whatever the network,

@@ -22,7 +22,7 @@ def sample_of(factors_of, seed=0):
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 22) + 2 * np.sin(rain / 80) + rain / 200 - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)
-    return Sample(factors, rain, label, np.where(label == 1, 1.0, 8.0))
+    return Sample(factors, np.zeros((3, len(label)), np.float32), rain, label, np.where(label == 1, 1.0, 8.0))
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_no_more_are_grown_than_help(encoding, learn, monkeypatch):
 
 def test_too_few_cells_to_part_are_all_said_to_be_alike(encoding, learn, block):
     few = np.r_[np.flatnonzero(learn.label == 1)[:5], np.flatnonzero(learn.label == 0)[:20]]
-    sample = Sample(learn.factors[:, few], learn.rain[few], learn.label[few], np.ones(25))
+    sample = Sample(learn.factors[:, few], learn.hollow[:, few], learn.rain[few], learn.label[few], np.ones(25))
     model, _ = fit_boosting(encoding, sample, None, monotone=True, seed=0)
     assert len(model(*block).unique()) == 1
 

@@ -87,7 +87,13 @@ def test_same_seed_same_cells(world, observed, monkeypatch):
 
 def sample_of(labels, stands_for):
     n = len(labels)
-    return Sample(np.zeros((10, n), np.float32), np.zeros(n, np.float32), np.array(labels, np.uint8), stands_for)
+    return Sample(
+        np.zeros((10, n), np.float32),
+        np.zeros((3, n), np.float32),
+        np.zeros(n, np.float32),
+        np.array(labels, np.uint8),
+        stands_for,
+    )
 
 
 def test_the_class_weight_is_a_quarter_of_the_balance_of_the_ground():

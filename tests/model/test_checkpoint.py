@@ -72,8 +72,8 @@ def test_the_network_is_part_of_the_content(fresh, tmp_path):
         load_checkpoint(tmp_path / "a")
 
 
-def test_ids_are_those_of_the_first_files():
-    """A champion on record keeps its id, whatever choices come to be added: the first code wrote this digest."""
+def test_ids_hang_on_the_content_alone():
+    """Whoever changes what a manifest says or how weights are digested raises `FORMAT`, and pins the new digest."""
     encoding = Encoding((0.0,) * 7, (1.0,) * 7, (-1.0,) * 7, (1.0,) * 7, (1, 2), (3,), 100.0, 50.0, 400.0)
     config = Model(
         network="unet", rain="monotone", base_width=8, depth=3, steps=220, batch=8, crop=128, positive_weight=None,

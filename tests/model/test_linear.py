@@ -17,7 +17,7 @@ def sample_of(factors_of, rises=0.02, seed=0):
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 25) + rises * (rain - 200) - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)
-    return Sample(factors, rain, label, np.ones(len(label)))
+    return Sample(factors, np.zeros((3, len(label)), np.float32), rain, label, np.ones(len(label)))
 
 
 @pytest.fixture
