@@ -24,9 +24,14 @@ def train(region: Region, settings: Settings, taken: Path) -> str:
     """Computes."""
     log = get_run_logger()
 
-    def tell(step: int, losses: dict[str, float]) -> None:
+    def tell(step: int, steps: int, losses: dict[str, float]) -> None:
         if step % 20 == 0:
-            log.info("step %d: %s", step, ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
+            log.info(
+                "step %d of at most %d: %s",
+                step,
+                steps,
+                ", ".join(f"{name} {value:.4f}" for name, value in losses.items()),
+            )
 
     return line.train(region, settings, taken, tell)
 

@@ -31,6 +31,7 @@ from lswarn.model.gate import Verdict, better
 from lswarn.model.newest import newest_year, other_scenes
 from lswarn.model.samples import Scene, Snapshot, load_snapshot, save_snapshot
 from lswarn.model.stability import hillslopes
+from lswarn.model.train import steps_of
 from lswarn.model.train import train as train_model
 from lswarn.rain.thresholds import critical_rainfall
 from lswarn.rain.window import RainWindow, window_days
@@ -172,8 +173,13 @@ def _critical_alone(region: Region) -> xr.DataArray:
     return critical.drop_vars("source")
 
 
-def train(region: Region, settings: Settings, taken: Path, on_step: Callable[[int, dict[str, float]], None]) -> str:
+def train(
+    region: Region, settings: Settings, taken: Path, on_step: Callable[[int, int, dict[str, float]], None]
+) -> str:
     """Train a candidate from a snapshot, but for its newest year, and keep it.
+
+    Args:
+        on_step: told the step, how many there may be, and the parts of its loss.
 
     Returns:
         Its id.
@@ -182,14 +188,16 @@ def train(region: Region, settings: Settings, taken: Path, on_step: Callable[[in
     held = newest_year(snapshot)
     if not held:
         log.warning("no year is kept from training: no landslide has a day, or too few would be left to learn from")
+    config = load_kind(region.model, folder / CHOICE)
+    steps = steps_of(config)
     with open_stack(region, folder / "factors") as factors:
         checkpoint = train_model(
-            load_kind(region.model, folder / CHOICE),
+            config,
             factors,
             snapshot,
             scenes=other_scenes(snapshot, held),
             device=settings.device,
-            on_step=on_step,
+            on_step=lambda step, losses: on_step(step, steps, losses),
             resume=_path(region, settings, "unfinished"),
         )
     save_checkpoint(checkpoint, _path(region, settings, checkpoint.id))

@@ -275,7 +275,7 @@ def _built(tmp_path_factory: pytest.TempPathFactory, _world_database_url: str) -
         weeks = {day for last in world.training_days for day in window_days(last)}
         fetch_days(region, settings, sorted(weeks), first)
         taken = retraining.snapshot(region, settings, first)
-        model_id = retraining.train(region, settings, taken, lambda step, losses: None)
+        model_id = retraining.train(region, settings, taken, lambda step, steps, losses: None)
         scores = retraining.evaluate(region, settings, taken, model_id, first)
         assert retraining.promote(region, settings, taken, model_id, scores).promoted
         yield House(world, region, settings, rain, mail, hooks)

@@ -26,9 +26,12 @@ def train(region: RegionPath = None, as_json: Json = False) -> None:
     settings = load_settings()
     found = region_of(region, settings)
     taken = retraining.snapshot(found, settings, clock())
-    with progress("training", found.model.steps) as advance:
+    with progress("training", None) as advance:
         model_id = retraining.train(
-            found, settings, taken, lambda step, losses: advance(step, f"loss {losses['total']:.3f}")
+            found,
+            settings,
+            taken,
+            lambda step, steps, losses: advance(step, f"loss {losses['total']:.3f}", steps),
         )
     scores = retraining.evaluate(found, settings, taken, model_id, clock())
     promotion = retraining.promote(found, settings, taken, model_id, scores)

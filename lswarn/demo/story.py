@@ -132,7 +132,7 @@ def _train(
         say(f"model {champion.id} has learnt from these storms already")
         return
     say(f"training on {len(world.training_days)} past weeks of rain")
-    model_id = retraining.train(region, settings, taken, lambda step, losses: None)
+    model_id = retraining.train(region, settings, taken, lambda step, steps, losses: None)
     scores = retraining.evaluate(region, settings, taken, model_id, clock())
     promotion = retraining.promote(region, settings, taken, model_id, scores)
     say(

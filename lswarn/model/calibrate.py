@@ -125,5 +125,8 @@ def natural_breaks(score: Tally, log_odds: NDArray[Any]) -> tuple[float, float, 
     import mapclassify  # brings half of scipy and scikit-learn along: seconds that only training needs to spend
 
     angles = np.arcsin(np.sqrt(expit(log_odds[at])))
-    first, second, third, fourth = np.sin(mapclassify.FisherJenks(angles, k=5).bins[:4]) ** 2
+    bins = mapclassify.FisherJenks(angles, k=5).bins
+    if not (np.diff(bins) > 0).all():  # of few values, most of them tied, it may give one twice
+        bins = mapclassify.FisherJenks(np.unique(angles), k=5).bins
+    first, second, third, fourth = np.sin(bins[:4]) ** 2
     return float(first), float(second), float(third), float(fourth)

@@ -17,7 +17,7 @@ from lswarn.model.drift import GROUND, LITTLE, MUCH, Shift, in_words
 from lswarn.model.newest import newest_year
 from lswarn.model.samples import Snapshot, rule_in_words
 from lswarn.model.skill import finite
-from lswarn.model.unet import halo
+from lswarn.model.unet import sight
 from lswarn.region import Region
 from lswarn.sections import FACTORS, Model, Source
 
@@ -30,7 +30,7 @@ KINDS = {
     "slope": "the slope, and nothing else",
     "logistic": "a logistic regression on single cells",
     "boosting": "gradient boosting: decision trees on single cells",
-    "ensemble": "the mean of a U-Net and of gradient boosting",
+    "ensemble": "the mean log-odds of a U-Net, gradient boosting and a logistic regression",
 }
 LEARNT_BY_STEPS = ("unet", "bpnn", "resnet", "ensemble")
 """Kinds whose loss holds the physics."""
@@ -112,9 +112,9 @@ def model_card(facts: Facts) -> str:
         checkpoint=facts.checkpoint,
         config=config,
         kind=KINDS[config.network or "ensemble"],
-        monotone=config.rain == "monotone",
+        monotone=config.rain == "monotone" or config.network in ("slope", "logistic"),
         physics=_physics(config),
-        guard_cells=halo(config.depth),
+        guard_cells=sight(config.depth),
         data=None if facts.snapshot is None else Data.of(facts.snapshot, facts.checkpoint),
         negatives="" if facts.snapshot is None else rule_in_words(facts.snapshot),
         figures={name: figures.get(name) for name in _ASKED},

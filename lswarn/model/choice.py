@@ -104,9 +104,14 @@ def load_kind(config: Model, path: Path) -> Model:
         path: of the region's choice.
 
     Raises:
-        ModelError: what is there cannot be read.
+        ModelError: what is there cannot be read; or rain is to be a channel, of no network in particular.
     """
     if config.network is not None:
         return config
+    if config.rain == "channel":
+        raise ModelError(
+            'model.rain is "channel" and no network is named, but what is chosen can only rise with rain; name '
+            "model.network in region.toml, or take rain out"
+        )
     choice = load_choice(path)
     return config.model_copy(update={"network": choice.network if choice else UNJUDGED})

@@ -30,7 +30,7 @@ class Tally:
 
     Attributes:
         stable, slid: cells labelled 0 and 1.
-        endangered: of both, those on slopes whose rain exceeds the critical rain.
+        endangered: of both, those in danger, by the physics that is configured (`loss.danger`, `stability.danger`).
     """
 
     stable: NDArray[np.int64]

@@ -66,6 +66,12 @@ class Model(Strict):
     seed: int = 0
 
     @model_validator(mode="after")
+    def _an_ensemble_rises(self) -> Self:
+        if self.network == "ensemble" and self.rain == "channel":
+            raise ValueError('an ensemble can only rise with rain: take out rain = "channel", or name another network')
+        return self
+
+    @model_validator(mode="after")
     def _soil_and_its_use(self) -> Self:
         if self.physics_source == "infinite-slope" and self.soil is None:
             raise ValueError(

@@ -9,20 +9,22 @@ from hypothesis import strategies as st
 from lswarn.model import boosting
 from lswarn.model.boosting import KINDS, Boosting, Nodes, fit_boosting, read_out, snapped, walk
 from lswarn.model.cells import Sample
-from lswarn.model.encoder import Encoding
+from lswarn.model.encoder import SEEN_AROUND, Encoding, hollows, tenths
 from lswarn.sections import FACTORS
 
 SLOPE = FACTORS.index("slope")
+SHAPE = (30, 50)
 
 
 def sample_of(factors_of, seed=0):
     """Steep cells slide where it rained; but, as no real ones do, less under 350 mm than under 150."""
     rng = np.random.default_rng(seed)
-    factors = factors_of(30, 50, seed).reshape(10, -1)
+    whole = factors_of(*SHAPE, seed)
+    factors, hollow = whole.reshape(10, -1), hollows(torch.from_numpy(whole)[None])[0].numpy().reshape(3, -1)
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 22) + 2 * np.sin(rain / 80) + rain / 200 - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)
-    return Sample(factors, np.zeros((3, len(label)), np.float32), rain, label, np.where(label == 1, 1.0, 8.0))
+    return Sample(factors, hollow, rain, label, np.where(label == 1, 1.0, 8.0))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_the_walk_is_the_sum_that_scikit_learn_makes(encoding, learn, trees):
 
 
 def test_cells_are_parted_as_they_are_as_when_snapped(rising, learn, encoding):
-    x = learn.inputs(encoding)
+    x = learn.inputs(encoding, blurred=True)
     near = snapped(x)
     sums = [
         walk(np.ascontiguousarray(each[:, :-1]), each[:, -1:].astype(float), arrays(nodes_of(rising)))
@@ -86,11 +88,14 @@ def test_cells_are_parted_as_they_are_as_when_snapped(rising, learn, encoding):
 
 
 def test_the_model_is_the_walk(rising, learn, encoding):
+    """With rain in whole tenths; asked about ground as about single cells of it."""
     x = learn.inputs(encoding)
-    sums = walk(np.ascontiguousarray(x[:, :-1]), x[:, -1:].astype(float), arrays(nodes_of(rising)))
-    factors, rain = (torch.from_numpy(part) for part in (learn.factors[None, :, None], learn.rain[None, None, None]))
-    assert np.array_equal(rising(factors, rain)[0, 0, 0], sums[:, 0].astype(np.float32))
-    assert np.array_equal(rising(factors, rain.double())[0, 0, 0], sums[:, 0])
+    rain = torch.from_numpy(learn.rain).double()
+    sums = walk(np.ascontiguousarray(x[:, :-1]), tenths(rain)[:, None].numpy(), arrays(nodes_of(rising)))
+    factors, rain = torch.from_numpy(learn.factors).view(1, -1, *SHAPE), rain.view(1, 1, *SHAPE)
+    assert np.array_equal(rising(factors, rain.float()).flatten(), sums[:, 0].astype(np.float32))
+    assert np.array_equal(rising(factors, rain).flatten(), sums[:, 0])
+    assert np.array_equal(rising.log_odds(x), sums[:, 0])
     assert sums[learn.label == 1].mean() > sums[learn.label == 0].mean() + 2
 
 
@@ -122,8 +127,12 @@ def test_neither_block_nor_storms_nor_threads_change_a_byte(rising, block, monke
     factors, rain = block
     whole = rising(factors, rain)
     assert whole.shape == (2, 3, 17, 23)
-    for rows, cols in ((slice(0, 1), slice(0, 1)), (slice(3, 10), slice(5, 18)), (slice(0, 17), slice(22, 23))):
-        assert torch.equal(rising(factors[..., rows, cols], rain[..., rows, cols]), whole[..., rows, cols])
+    around = [torch.nn.functional.pad(part, 4 * [SEEN_AROUND], value=torch.nan) for part in (factors, rain)]
+    for top, left, height, width in ((0, 0, 1, 1), (3, 5, 7, 13), (0, 22, 17, 1)):
+        rows, cols = slice(top, top + height + 2 * SEEN_AROUND), slice(left, left + width + 2 * SEEN_AROUND)
+        tile = rising(*(part[..., rows, cols] for part in around))[..., SEEN_AROUND:-SEEN_AROUND, :]
+        tile = tile[..., SEEN_AROUND:-SEEN_AROUND]
+        assert torch.equal(tile, whole[..., top : top + height, left : left + width])
     for storm in range(3):
         assert torch.equal(rising(factors[1:], rain[1:, storm : storm + 1]), whole[1:, storm : storm + 1])
     monkeypatch.setattr(boosting, "CELLS_AT_ONCE", 37)
@@ -191,7 +200,7 @@ def test_inner_ground_chooses_trees_and_leaves(encoding, learn, factors_of, monk
     assert figures["leaves"] in boosting.LEAVES
     assert 20 < figures["trees"] <= 40
     assert len(model.roots) == figures["trees"] + 1
-    x = inner.inputs(encoding)
+    x = inner.inputs(encoding, blurred=True)
     score = walk(np.ascontiguousarray(x[:, :-1]), x[:, -1:].astype(float), arrays(nodes_of(model)))[:, 0]
     p, weight = 1 / (1 + np.exp(-score)), inner.weights(learn.positive_weight)
     loss = -weight * np.log(np.where(inner.label == 1, p, 1 - p))

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from lswarn.errors import TrainingError
-from lswarn.model.calibrate import isotonic, natural_breaks, rise, shift, turned
-from lswarn.model.skill import BINS, LOG_ODDS, Tally
+from lswarn.model.calibrate import isotonic, natural_breaks, rise, shift, shift_of_cells, turned
+from lswarn.model.skill import BINS, LIMIT, LOG_ODDS, Tally
 
 
 def tally_of(cells, rate):
@@ -26,6 +26,23 @@ def test_the_class_weight_is_undone():
 def test_no_landslide_has_no_level():
     with pytest.raises(TrainingError, match="no landslide lies where factors and rain are known"):
         shift(tally_of(CELLS, 0 * CELLS))
+
+
+def test_single_cells_have_the_level_of_the_ground_they_stand_for():
+    """Every cell, or one in four of the stable ones, each for four: the shift is the same, and that of the counts."""
+    rng = np.random.default_rng(0)
+    score = rng.normal(-2, 1.5, 40_000)
+    label = (rng.random(score.size) < expit(score - 3)).astype(np.uint8)
+    every = shift_of_cells(score, label, np.ones(score.size))
+    assert every == pytest.approx(3, abs=0.1)
+    assert expit(score - every).sum() == pytest.approx(label.sum())
+    kept = (label == 1) | (np.arange(score.size) % 4 == 0)
+    fair = np.where(label == 1, 1.0, (label == 0).sum() / (kept & (label == 0)).sum())
+    assert shift_of_cells(score[kept], label[kept], fair[kept]) == pytest.approx(every, abs=0.05)
+    counts = (np.histogram(score[label == each], BINS, (-LIMIT, LIMIT))[0] for each in (0, 1))
+    assert shift(Tally(*counts, np.zeros(BINS, int))) == pytest.approx(every, abs=0.01)
+    with pytest.raises(TrainingError, match="no landslide lies where factors and rain are known"):
+        shift_of_cells(score, np.zeros_like(label), np.ones(score.size))
 
 
 @pytest.mark.parametrize("steepness", [0.5, 1.0, 2.0])
@@ -80,6 +97,13 @@ def test_natural_breaks_part_what_lies_apart():
     breaks = natural_breaks(score, LOG_ODDS)
     for low, found, high in zip((0.001, 0.05, 0.1, 0.2), breaks, (0.05, 0.1, 0.2, 0.4), strict=True):
         assert low < found <= high + 0.01
+
+
+@pytest.mark.parametrize("cells", [[1, 14, 255, 2125, 1412, 193], [1, 4000, 1, 1, 1], [9] * 5])
+def test_a_model_that_says_nearly_the_same_everywhere_still_has_breaks_that_rise(cells):
+    score = Tally(*np.zeros((3, BINS), np.int64))
+    score.stable[2085 : 2085 + len(cells)] = cells
+    assert (np.diff(natural_breaks(score, LOG_ODDS)) > 0).all()
 
 
 def test_a_model_that_says_the_same_everywhere_has_no_classes():

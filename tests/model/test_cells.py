@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lswarn.errors import TrainingError
 from lswarn.model import cells
 from lswarn.model.cells import Sample, draw_cells
-from lswarn.model.encoder import Encoder, Encoding
+from lswarn.model.encoder import BROAD, CONTINUOUS, Encoder, Encoding, hollows
 from lswarn.model.samples import Observed
 from lswarn.sections import FACTORS
 
@@ -39,6 +39,8 @@ def test_where_there_are_not_too_many_every_known_cell_is_drawn_once(world, obse
     assert (sample.label == 0).sum() == (seen.label == 0).sum()
     assert (sample.stands_for == 1).all()
     assert sample.factors.shape == (10, len(sample.rain)) == (10, len(sample.label))
+    assert sample.hollow.shape == (3, len(sample.rain))
+    assert not np.isnan(sample.hollow).any()
     assert not np.isnan(sample.factors).any()
     assert not np.isnan(sample.rain).any()
     for label in (0, 1):
@@ -122,6 +124,44 @@ def test_inputs_are_what_the_encoder_makes_and_the_rain_up_to_the_most_trained_o
     inputs = sample.inputs(encoding)
     assert inputs.shape == (450, encoding.channels + 1)
     assert np.isfinite(inputs).all()
-    slope = Encoder(encoding).eval()(torch.from_numpy(sample.factors[None, :, None]))[0, 0, 0].numpy()
-    assert inputs[:, 0] == pytest.approx(slope)
+    # In the world as in the sample; curvature at hand tells the cells apart.
+    curvature = world.factors.values[FACTORS.index("curvature")].ravel()
+    order = curvature.argsort()
+    at = order[np.searchsorted(curvature[order], sample.factors[FACTORS.index("curvature")])]
+    whole = Encoder(encoding).eval()(torch.from_numpy(world.factors.values[None]))[0].flatten(1)
+    assert inputs[:, :-1] == pytest.approx(whole[:, at].numpy().T)
     assert inputs[:, -1] == pytest.approx(sample.rain.clip(max=200))
+
+
+def test_blurred_inputs_are_shifted_and_hidden_cell_by_cell(world, observed):
+    """What hardly changes across a crop moves by about a standard deviation, and three rock types in ten are hidden."""
+    sample = drawn(world, observed, positives=50, negatives=4000)
+    encoding = Encoding.measured(sample.factors, sample.rain)
+    plain, blurred = sample.inputs(encoding), sample.inputs(encoding, blurred=True)
+    moved = blurred - plain
+    broad = [CONTINUOUS.index(name) for name in BROAD]
+    rock = range(encoding.channels - len(encoding.rock_types), encoding.channels)
+    assert moved[:, broad].mean(0) == pytest.approx(0, abs=0.1)
+    assert moved[:, broad].std(0) == pytest.approx(1, abs=0.1)
+    hidden = blurred[:, rock].sum(1) == 0
+    assert hidden.mean() == pytest.approx(0.3, abs=0.03)
+    assert np.array_equal(blurred[~hidden][:, rock], plain[~hidden][:, rock])
+    others = [k for k in range(encoding.channels + 1) if k not in (*broad, *rock)]
+    assert np.array_equal(blurred[:, others], plain[:, others])
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    assert np.array_equal(sample.inputs(encoding, blurred=True), blurred)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("side", [16, 50, 256])
+def test_hollows_are_those_of_the_whole_at_block_borders_too(world_of, side):
+    world = world_of(61, 77)
+    values = world.factors.values
+    values[FACTORS.index("curvature"), 20:30, 10:40] = np.nan  # leaves its neighbours something to see
+    values[FACTORS.index("temperature")] = np.arange(61 * 77).reshape(61, 77)  # each cell's own
+    sample = drawn(world, Observed(world.snapshot, world.factors.grid), side=side, scenes=[0])
+    at = sample.factors[FACTORS.index("temperature")].astype(int)
+    assert len(set(at)) == len(at) == (~np.isnan(values).any(0)).sum()
+    whole = hollows(torch.from_numpy(values)[None])[0].numpy().reshape(3, -1)
+    assert sample.hollow.tobytes() == whole[:, at].tobytes()

@@ -106,7 +106,10 @@ def test_boosting_that_is_not_beaten_is_said_plainly():
         "The network (unet-monotone) does not beat gradient boosting (boosting-monotone) here, it is 0.100 behind: "
         "mean AUC of the folds 0.750 against 0.850, ahead in 0 of 2 folds."
     )
-    assert said[1] == "Their mean, the ensemble, is 0.055 behind boosting-monotone (ahead in 0 of 2 folds)."
+    assert said[1] == (
+        "The ensemble, the mean of both and of a logistic regression, is 0.055 behind boosting-monotone (ahead in 0 of "
+        "2 folds)."
+    )
     assert said[-1] == (
         "lswarn will train boosting-monotone here: of unet-monotone, boosting-monotone and ensemble, which more rain "
         "can only raise, it does best on unseen ground."
@@ -128,7 +131,7 @@ def test_each_is_held_against_the_others():
     said = " ".join(verdict(models, None, None))
     for part in (
         "The network (unet-monotone) beats gradient boosting (boosting-monotone) here, by 0.100: mean",
-        "the ensemble, is level with unet-monotone (ahead in 1 of 2 folds)",
+        "a logistic regression, is level with unet-monotone (ahead in 1 of 2 folds)",
         "Held against its rivals, unet-monotone is 0.090 ahead of bpnn (ahead in 1 of 2 folds) and 0.100 ahead of "
         "resnet (ahead in 1 of 1 folds).",
         "unet-monotone is 0.010 behind unet-channel",
@@ -138,3 +141,10 @@ def test_each_is_held_against_the_others():
     level = verdict(three((0.8, 0.8), (0.8, 0.8), (0.8, 0.8)), None, None)[0]
     assert "does not beat gradient boosting (boosting-monotone) here, the two are level" in level
     assert verdict([skill_of("bpnn", 0.7)], None, None) == verdict([], None, None)
+
+
+def test_what_is_chosen_can_only_rise(tmp_path):
+    with pytest.raises(ModelError, match="and no network is named"):
+        load_kind(Model(rain="channel"), tmp_path / "choice.json")
+    with pytest.raises(ValueError, match="an ensemble can only rise"):
+        Model(network="ensemble", rain="channel")

@@ -18,7 +18,7 @@ def lesson(world, small):
     """`lesson(steps=…)` on the small made world."""
 
     def make(**config):
-        settings = small.model_copy(update={"steps": 12} | config)
+        settings = small.model_copy(update={"steps": 12, "batch": 2} | config)
         grid = world.factors.grid
         slid = Observed(world.snapshot, grid).cells_of
         ground = hold_out_inner(grid, hold_out(grid, settings), slid, settings)

@@ -98,7 +98,7 @@ def test_a_checkpoint_keeps_it(fresh, cells, tmp_path):
     save_checkpoint(kept, tmp_path / "m.pt")
     assert load_checkpoint(tmp_path / "m.pt").reference == kept.reference
     assert kept.id != plain.id
-    assert "reference" not in plain.manifest
+    assert plain.reference is None
 
 
 class TestGround:

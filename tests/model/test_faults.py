@@ -12,8 +12,9 @@ from lswarn.sections import FACTORS
 
 
 @pytest.fixture
-def asked(world, small):
-    """Asks for training on the made world's ground, changed."""
+def asked(world_of, small):
+    """Asks for training on the ground, changed, of a made world with both rocks on training ground."""
+    world = world_of(96, 170)
 
     def ask(change=lambda values: None):
         values = world.factors.values.copy()

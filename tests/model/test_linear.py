@@ -3,21 +3,23 @@ import pytest
 import torch
 
 from lswarn.model.cells import Sample
-from lswarn.model.encoder import CONTINUOUS, Encoding
+from lswarn.model.encoder import CONTINUOUS, Encoding, hollows, tenths
 from lswarn.model.linear import fit_linear
 from lswarn.sections import FACTORS
 
 SLOPE = FACTORS.index("slope")
+SHAPE = (60, 80)
 
 
 def sample_of(factors_of, rises=0.02, seed=0):
     """Cells that slide where they are steep and it rained much, or, where `rises` is negative, little."""
     rng = np.random.default_rng(seed)
-    factors = factors_of(60, 80, seed).reshape(10, -1)
+    whole = factors_of(*SHAPE, seed)
+    factors, hollow = whole.reshape(10, -1), hollows(torch.from_numpy(whole)[None])[0].numpy().reshape(3, -1)
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 25) + rises * (rain - 200) - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)
-    return Sample(factors, np.zeros((3, len(label)), np.float32), rain, label, np.ones(len(label)))
+    return Sample(factors, hollow, rain, label, np.ones(len(label)))
 
 
 @pytest.fixture
@@ -31,19 +33,22 @@ def encoding(learn):
 
 
 def asked(model, sample):
-    factors, rain = (torch.from_numpy(part) for part in (sample.factors[None, :, None], sample.rain[None, None, None]))
-    return model(factors, rain)[0, 0, 0].double().numpy()
+    """About the ground that the cells are all of."""
+    factors, rain = (torch.from_numpy(part).view(1, -1, *SHAPE) for part in (sample.factors, sample.rain))
+    return model(factors, rain).flatten().double().numpy()
 
 
 def test_logistic_regression_is_that_of_scikit_learn(learn, encoding):
     from sklearn.linear_model import LogisticRegression
 
-    x = learn.inputs(encoding).astype(float) / ([1] * encoding.channels + [100])
+    learnt, x = (learn.inputs(encoding, blurred=blurred).astype(float) for blurred in (True, False))
+    x[:, -1] = tenths(torch.from_numpy(learn.rain))
+    unit = [1] * encoding.channels + [100]
     theirs = LogisticRegression(C=1, max_iter=1000)
-    theirs.fit(x, learn.label, sample_weight=learn.weights(learn.positive_weight))
-    assert asked(fit_linear(encoding, learn, slope_only=False), learn) == pytest.approx(
-        theirs.decision_function(x), abs=1e-4
-    )
+    theirs.fit(learnt / unit, learn.label, sample_weight=learn.weights(learn.positive_weight))
+    ours = fit_linear(encoding, learn, slope_only=False)
+    assert asked(ours, learn) == pytest.approx(theirs.decision_function(x / unit), abs=1e-4)
+    assert ours.log_odds(x.astype(np.float32)) == pytest.approx(asked(ours, learn), abs=1e-4)
 
 
 def test_slope_alone_knows_nothing_else(learn, encoding):
@@ -66,7 +71,8 @@ def test_rain_never_takes_away(factors_of, encoding):
 def test_more_rain_means_more_up_to_the_most_trained_on_and_unknown_rain_none(learn, encoding, factors_of):
     model = fit_linear(encoding, learn, slope_only=False)
     factors = torch.from_numpy(np.stack([factors_of(5, 7, seed) for seed in (1, 2)]))
-    mm = torch.tensor([0.0, 10, 200, encoding.rain_max_mm, 5000, torch.nan])
+    most = np.ceil(10 * encoding.rain_max_mm) / 10
+    mm = torch.tensor([0.0, 10, 200, most, 5000, torch.nan])
     logit = model(factors, mm.view(1, -1, 1, 1).expand(2, -1, 5, 7))
     assert logit.shape == (2, 6, 5, 7)
     assert (logit[:, :4].diff(dim=1) > 0).all()

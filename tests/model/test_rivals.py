@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from lswarn.model.encoder import Encoding
+from lswarn.model.encoder import SEEN_AROUND, Encoding
+from lswarn.model.holdout import hold_out
 from lswarn.model.networks import ChannelNetwork, MonotoneNetwork, build, phase, reach
 from lswarn.model.rivals import BLOCKS, RESNET_REACH, Perceptron, ResNet
-from lswarn.model.unet import UNet, halo
-from lswarn.sections import Model
+from lswarn.model.unet import UNet, halo, sight
+from lswarn.sections import FACTORS, Model
 
 RIVALS = {"bpnn": Perceptron, "resnet": ResNet}
 
@@ -48,14 +49,40 @@ def moved(trunk, inputs, size=31):
 
 def test_each_sees_as_far_as_it_says():
     torch.manual_seed(0)
-    assert moved(Perceptron(9, 3, 16), 9) == reach(Model(network="bpnn")) == 0
-    assert moved(ResNet(9, 3, 8), 9) == reach(Model(network="resnet")) == RESNET_REACH == 1 + 2 * BLOCKS
-    assert reach(Model(depth=2)) == halo(2)
+    assert moved(Perceptron(9, 3, 16), 9) == 0
+    assert moved(ResNet(9, 3, 8), 9) == RESNET_REACH == 1 + 2 * BLOCKS
     assert [phase(Model(network=network, depth=3)) for network in ("unet", "bpnn", "resnet")] == [8, 1, 1]
 
 
-def test_no_rival_sees_farther_than_the_guard_band_of_any_depth():
-    assert all(reach(Model(network=network)) <= halo(depth) for network in RIVALS for depth in range(1, 6))
+@pytest.mark.parametrize(
+    ("network", "farthest"),
+    [("bpnn", 7), ("logistic", 7), ("resnet", 7 + RESNET_REACH), ("unet", 7 + halo(1)), ("ensemble", 7 + halo(1))],
+)
+def test_what_its_inputs_see_is_part_of_it(encoding, factors_of, network, farthest):
+    """A sharp spur on even ground, through hollows and trunk; with positive weights nothing cancels out."""
+    config = Model(network=network, base_width=4, depth=1)
+    model = build(config, encoding).eval()
+    for name, weight in model.state_dict().items():
+        if name.endswith("weight"):
+            weight.copy_(weight.abs() + 0.01)
+    size = 2 * reach(config) + 10
+    even = torch.from_numpy(factors_of(size, size)[None])
+    even[:, FACTORS.index("curvature")] = 0
+    spur, rain = even.clone(), torch.zeros(1, 1, size, size)
+    spur[:, FACTORS.index("curvature"), size // 2, size // 2] = 0.3
+    seen = int(((model(spur, rain) != model(even, rain))[0, 0].nonzero() - size // 2).abs().max())
+    slack = 2 if "unet" in (network, *getattr(model, "members", ())) else 0  # as the cell lies in the phase
+    assert farthest - slack <= seen <= farthest <= reach(config)
+
+
+def test_no_model_sees_farther_than_the_guard_band_of_any_depth(world_of):
+    grid = world_of(400, 60).factors.grid
+    for depth in (1, 2, 3):
+        guard = hold_out(grid, Model(depth=depth)).guard
+        assert guard == sight(depth) >= halo(depth) + SEEN_AROUND
+        assert guard % 2**depth == 0
+        for network in ("unet", "ensemble", "bpnn", "resnet", "slope", "logistic", "boosting"):
+            assert SEEN_AROUND <= reach(Model(network=network, depth=depth)) <= guard
 
 
 def test_a_block_that_has_learnt_nothing_adds_nothing():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lswarn.model.encoder import CONTINUOUS, Encoder, Encoding
+from lswarn.model.encoder import CONTINUOUS, HOLLOW_WIDTHS, Encoder, Encoding
 from lswarn.model.networks import RARE, build
 from lswarn.model.unet import halo
 from lswarn.sections import FACTORS, Model
@@ -31,7 +31,8 @@ def test_north_is_near_itself_and_flat_ground_has_no_direction(encoding, factors
     encoder, factors = Encoder(encoding).eval(), factors_of(8, 8)
     north, almost, flat = (encoder(at("aspect", value, factors)) for value in (0.0, 359.9, -1.0))
     assert torch.allclose(north, almost, atol=2e-3)
-    direction = slice(len(CONTINUOUS), len(CONTINUOUS) + 2)
+    before = len(CONTINUOUS) + len(HOLLOW_WIDTHS)
+    direction = slice(before, before + 2)
     assert (flat[:, direction] == 0).all()
     assert (north[:, direction].norm(dim=1) == 1).all()
 

@@ -1,0 +1,117 @@
+"""What the inputs of a model see around a cell, and how fine it reads rain; scaling and classes are in `test_unet`."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lswarn.grid import Block
+from lswarn.model.encoder import (
+    CONTINUOUS,
+    HOLLOW_MOST,
+    HOLLOW_WIDTHS,
+    SEEN_AROUND,
+    Encoder,
+    Encoding,
+    hollows,
+    tenths,
+)
+from lswarn.sections import FACTORS
+
+CURVATURE = FACTORS.index("curvature")
+
+
+def seen(curvature):
+    """Hollows [3, H, W] of ground of which nothing but its curvature is known."""
+    factors = np.full((1, len(FACTORS), *curvature.shape), np.nan, np.float32)
+    factors[0, CURVATURE] = curvature
+    return hollows(torch.from_numpy(factors))[0].numpy()
+
+
+def by_hand(curvature):
+    """Cell by cell, NaN beyond the border."""
+    height, width = curvature.shape
+    found = np.full((len(HOLLOW_WIDTHS), height, width), np.nan)
+    for k, side in enumerate(HOLLOW_WIDTHS):
+        padded = np.pad(curvature, side // 2, constant_values=np.nan)
+        for row in range(height):
+            for col in range(width):
+                square = padded[row : row + side, col : col + side]
+                if not np.isnan(square).all():
+                    found[k, row, col] = np.nanmean(square)
+    return found
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.floats(0, 1), st.integers(0, 9))
+def test_hollows_are_means_of_what_is_known(height, width, unknown, seed):
+    rng = np.random.default_rng(seed)
+    curvature = rng.normal(0, 0.01, (height, width)).astype(np.float32)
+    curvature[rng.random(curvature.shape) < unknown] = np.nan
+    assert seen(curvature) == pytest.approx(by_hand(curvature), abs=1e-8, nan_ok=True)
+
+
+def test_unknown_cells_are_left_out_and_nothing_known_is_unknown():
+    curvature = np.full((40, 40), np.nan, np.float32)
+    curvature[20, 20] = 0.02
+    found = seen(curvature)
+    for k, side in enumerate(HOLLOW_WIDTHS):
+        known = ~np.isnan(found[k])
+        rows, cols = np.nonzero(known)
+        assert (rows.min(), rows.max()) == (cols.min(), cols.max()) == (20 - side // 2, 20 + side // 2)
+        assert found[k][known] == pytest.approx(0.02)  # not less for those that are unknown around it
+
+
+def test_a_bowl_is_below_zero_and_a_dome_above():
+    y, x = np.mgrid[-20:21, -20:21] * 30.0
+    bowl = (x**2 + y**2) / 4000
+    curvature = -(np.gradient(np.gradient(bowl, 30, axis=0), 30, axis=0) +
+                  np.gradient(np.gradient(bowl, 30, axis=1), 30, axis=1))  # fmt: skip
+    assert (seen(curvature) < 0).all()
+    assert (seen(-curvature) > 0).all()
+
+
+def test_tiles_with_their_margin_equal_the_whole(world_of):
+    """Byte for byte, at the borders of the grid and of unknown ground too."""
+    world = world_of(61, 77)
+    world.factors.values[CURVATURE, 20:45, 30:50] = np.nan
+    whole = hollows(torch.from_numpy(world.factors.values)[None])[0].numpy()
+    assert np.isnan(whole).any()
+    for side in (7, 16, 50):
+        for block in world.factors.grid.blocks(side):
+            around = torch.from_numpy(world.factors.read(block.with_halo(SEEN_AROUND)))
+            tile = hollows(around[None])[0, :, SEEN_AROUND:-SEEN_AROUND, SEEN_AROUND:-SEEN_AROUND].numpy()
+            assert tile.tobytes() == whole[(slice(None), *block.slices())].tobytes()
+    short = hollows(torch.from_numpy(world.factors.read(Block(0, 0, 16, 16).with_halo(SEEN_AROUND - 1)))[None])
+    assert not np.array_equal(short[0, :, 6:-6, 6:-6], whole[:, :16, :16], equal_nan=True)  # one cell less is too few
+
+
+def test_an_encoder_gives_every_hollow_the_same_weight_and_no_end_of_depth(factors_of):
+    factors = factors_of(60, 80)
+    encoding = Encoding.measured(factors.reshape(10, -1), np.array([0.0, 400.0], np.float32))
+    encoder, at = Encoder(encoding).eval(), slice(len(CONTINUOUS), len(CONTINUOUS) + len(HOLLOW_WIDTHS))
+    spread = encoder(torch.from_numpy(factors)[None])[0, at].std((1, 2))
+    assert spread.numpy() == pytest.approx(1, abs=0.25)  # of curvature without any order, wherever the cell lies
+    factors[CURVATURE] = -9.0
+    assert (encoder(torch.from_numpy(factors)[None])[0, at] == -HOLLOW_MOST).all()
+    factors[CURVATURE] = np.nan
+    assert (encoder(torch.from_numpy(factors)[None])[0, at] == 0).all()
+    assert encoder(torch.from_numpy(factors)[None]).shape[1] == encoding.channels
+
+
+@given(st.floats(0, 2000, width=32), st.floats(0, 2000, width=32))
+def test_rain_is_read_in_whole_tenths_rounded_down(one, other):
+    """Float32 cannot tell rains that lie nearer to a tenth than its own rounding."""
+    rain = torch.tensor(sorted([one, other]))
+    read = tenths(rain)
+    assert read[0] <= read[1]
+    assert (read <= rain * (1 + 1e-6)).all()
+    assert (read > rain * (1 - 1e-6) - 0.1).all()
+    assert torch.equal(tenths(read), read)
+
+
+def test_whole_tenths_stay_what_they_are_and_unknown_stays_unknown():
+    for kind in (torch.float32, torch.float64):
+        rain = torch.arange(20_000, dtype=kind) / 10
+        assert torch.equal(tenths(rain), rain)
+    assert tenths(torch.tensor([torch.nan])).isnan().all()
