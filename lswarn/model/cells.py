@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lswarn.errors import TrainingError
 from lswarn.grid import Block
-from lswarn.model.encoder import HOLLOW_WIDTHS, SEEN_AROUND, Encoder, Encoding, hollows
+from lswarn.model.encoder import Encoder, Encoding
+from lswarn.model.surroundings import CHANNELS, SEEN_AROUND, surroundings
 from lswarn.sections import FACTORS
 
 if TYPE_CHECKING:  # samples know checkpoints, which know all models, which know what they are fitted to
@@ -25,14 +26,14 @@ class Sample:
 
     Attributes:
         factors: [10, n] in the order of `region.FACTORS`, raw units, none NaN.
-        hollow: [3, n], see `encoder.hollows`.
+        around: [4, n], see `surroundings`.
         rain: [n], mm, none NaN.
         label: [n], 1 slid and 0 did not.
         stands_for: [n], at least 1: all cells of the same label over those that were drawn.
     """
 
     factors: NDArray[np.float32]
-    hollow: NDArray[np.float32]
+    around: NDArray[np.float32]
     rain: NDArray[np.float32]
     label: NDArray[np.uint8]
     stands_for: NDArray[np.float64]
@@ -64,8 +65,8 @@ class Sample:
         """
         with torch.inference_mode(), torch.random.fork_rng():
             torch.manual_seed(0)
-            factors, hollow = (torch.from_numpy(part.T[:, :, None, None]) for part in (self.factors, self.hollow))
-            encoded = Encoder(encoding).train(blurred).encode(factors, hollow)  # (n, C, 1, 1)
+            factors, around = (torch.from_numpy(part.T[:, :, None, None]) for part in (self.factors, self.around))
+            encoded = Encoder(encoding).train(blurred).encode(factors, around)  # (n, C, 1, 1)
         rain = np.minimum(self.rain, np.float32(encoding.rain_max_mm))
         return np.column_stack([encoded[:, :, 0, 0].numpy(), rain])
 
@@ -96,8 +97,8 @@ def draw_cells(
         here = ground(block)
         if not here.any():
             continue
-        around = factors.read(block.with_halo(SEEN_AROUND))
-        both = np.concatenate([around, hollows(torch.from_numpy(around)[None])[0].numpy()])
+        wide = factors.read(block.with_halo(SEEN_AROUND))
+        both = np.concatenate([wide, surroundings(torch.from_numpy(wide)[None])[0].numpy()])
         seen = np.ascontiguousarray(both[:, SEEN_AROUND:-SEEN_AROUND, SEEN_AROUND:-SEEN_AROUND])
         read = seen[: len(FACTORS)]
         for first in range(0, len(scenes), SCENES_AT_ONCE):
@@ -121,14 +122,14 @@ class _Drawn:
     Attributes:
         offered: how many came by.
         keys: of those kept, at most `most`, ascending.
-        cells: factors, hollows and rain [14, kept].
+        cells: factors, surroundings and rain [15, kept].
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.offered = 0
         self.keys = np.empty(0)
-        self.cells = np.empty((len(FACTORS) + len(HOLLOW_WIDTHS) + 1, 0), np.float32)
+        self.cells = np.empty((len(FACTORS) + CHANNELS + 1, 0), np.float32)
 
     def offer(
         self,
@@ -137,7 +138,7 @@ class _Drawn:
         rain: NDArray[np.float32],
         chosen: NDArray[np.bool_],
     ) -> None:
-        """Give the chosen cells of a block, ground [13, h, w] and rain [h, w], their chance."""
+        """Give the chosen cells of a block, ground [14, h, w] and rain [h, w], their chance."""
         at = np.flatnonzero(chosen)
         keys = rng.random(len(at))
         self.offered += len(at)

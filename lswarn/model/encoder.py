@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
+from lswarn.model.surroundings import CHANNELS, HOLLOW_WIDTHS, surroundings
 from lswarn.sections import FACTORS
 
 CONTINUOUS = ("slope", "curvature", "river_distance", "fault_distance", "rainfall", "temperature", "seismic_intensity")
@@ -27,14 +27,8 @@ ROCK_HIDDEN = 0.3
 hidden in some crops: from both a network could learn where it is, and that this slope slid, rather than why."""
 
 
-HOLLOW_WIDTHS = (3, 7, 15)
-"""Sides, in cells, of the squares over which curvature is averaged around a cell: water gathers in hollows, and what
-lies above a slope decides how wet it gets. A network could find that out by itself; few landslides are enough to teach
-it what to make of hollows, but not to find them."""
 HOLLOW_MOST = 8.0
 """Standard deviations of curvature beyond which a hollow is no deeper."""
-SEEN_AROUND = max(HOLLOW_WIDTHS) // 2
-"""Cells to each side that every model sees, whatever else it is."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ class Encoding:
     @property
     def channels(self) -> int:
         """Inputs of a model made of the ten factors."""
-        return len(CONTINUOUS) + len(HOLLOW_WIDTHS) + 2 + len(self.landforms) + len(self.rock_types)
+        return len(CONTINUOUS) + CHANNELS + 2 + len(self.landforms) + len(self.rock_types)
 
 
 class Encoder(nn.Module):
@@ -107,10 +101,10 @@ class Encoder(nn.Module):
 
     def forward(self, factors: Tensor) -> Tensor:
         """[B, 10, H, W] to [B, C, H, W]; unknown becomes 0, which is a mean value, no direction and no class."""
-        return self.encode(factors, hollows(factors))
+        return self.encode(factors, surroundings(factors))
 
-    def encode(self, factors: Tensor, hollow: Tensor) -> Tensor:
-        """The same where the `hollows` [B, 3, H, W] are known already."""
+    def encode(self, factors: Tensor, around: Tensor) -> Tensor:
+        """The same where the `surroundings` are known already."""
         by_name = dict(zip(FACTORS, factors.unbind(1), strict=True))
         plain = torch.stack([by_name[n].log1p() if n in DISTANCES else by_name[n] for n in CONTINUOUS], 1)
         plain = (plain.clamp(self.low, self.high) - self.mean) / self.std
@@ -123,26 +117,10 @@ class Encoder(nn.Module):
         direction = torch.stack([angle.sin(), angle.cos()], 1) * (by_name["aspect"] >= 0).unsqueeze(1)
         bend = CONTINUOUS.index("curvature")
         # A mean over more cells is smaller, about as its square is wider.
-        hollow = (hollow * self.widths / self.std[bend]).clamp(-HOLLOW_MOST, HOLLOW_MOST)
+        hollow = (around[:, :-1] * self.widths / self.std[bend]).clamp(-HOLLOW_MOST, HOLLOW_MOST)
         landform = by_name["landform"].unsqueeze(1) == self.landforms
         rock_type = by_name["rock_type"].unsqueeze(1) == self.rock_types
-        return torch.cat([plain, hollow, direction, landform, rock_type], 1).nan_to_num(0.0)
-
-
-def hollows(factors: Tensor) -> Tensor:
-    """Mean curvature, 1/m, of the squares of `HOLLOW_WIDTHS` around each cell: below 0 in hollows, above on spurs.
-
-    [B, 10, H, W] to [B, 3, H, W]. Unknown cells are left out; NaN where none in the square is known.
-    """
-    curvature = factors[:, FACTORS.index("curvature")].unsqueeze(1)
-    known = ~curvature.isnan()
-    both = torch.cat([curvature.nan_to_num(0.0), known.to(curvature.dtype)], 1)  # (B, 2, H, W)
-    found = []
-    for width in HOLLOW_WIDTHS:
-        rows = functional.avg_pool2d(both, (width, 1), 1, (width // 2, 0))
-        square = functional.avg_pool2d(rows, (1, width), 1, (0, width // 2))
-        found.append(square[:, :1] / square[:, 1:])
-    return torch.cat(found, 1)
+        return torch.cat([plain, hollow, around[:, -1:] - 1, direction, landform, rock_type], 1).nan_to_num(0.0)
 
 
 def tenths(rain: Tensor) -> Tensor:

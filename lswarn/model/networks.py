@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lswarn.model.boosting import Boosting
-from lswarn.model.encoder import SEEN_AROUND, Encoder, Encoding, tenths
+from lswarn.model.encoder import Encoder, Encoding, tenths
 from lswarn.model.linear import Linear
 from lswarn.model.rivals import RESNET_REACH, Perceptron, ResNet
+from lswarn.model.surroundings import SEEN_AROUND
 from lswarn.model.unet import UNet, sight
 from lswarn.sections import Model
 

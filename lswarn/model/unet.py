@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lswarn.model.encoder import SEEN_AROUND
+from lswarn.model.surroundings import SEEN_AROUND
 
 
 class UNet(nn.Module):
