@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from lswarn.model import boosting
 from lswarn.model.boosting import KINDS, Boosting, Nodes, fit_boosting, read_out, snapped, walk
 from lswarn.model.cells import Sample
-from lswarn.model.encoder import SEEN_AROUND, Encoding, hollows, tenths
+from lswarn.model.encoder import Encoding, tenths
+from lswarn.model.surroundings import SEEN_AROUND, surroundings
 from lswarn.sections import FACTORS
 
 SLOPE = FACTORS.index("slope")
@@ -20,11 +21,11 @@ def sample_of(factors_of, seed=0):
     """Steep cells slide where it rained; but, as no real ones do, less under 350 mm than under 150."""
     rng = np.random.default_rng(seed)
     whole = factors_of(*SHAPE, seed)
-    factors, hollow = whole.reshape(10, -1), hollows(torch.from_numpy(whole)[None])[0].numpy().reshape(3, -1)
+    factors, around = whole.reshape(10, -1), surroundings(torch.from_numpy(whole)[None])[0].numpy().reshape(4, -1)
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 22) + 2 * np.sin(rain / 80) + rain / 200 - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)
-    return Sample(factors, hollow, rain, label, np.where(label == 1, 1.0, 8.0))
+    return Sample(factors, around, rain, label, np.where(label == 1, 1.0, 8.0))
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,7 @@ def test_no_more_are_grown_than_help(encoding, learn, monkeypatch):
 
 def test_too_few_cells_to_part_are_all_said_to_be_alike(encoding, learn, block):
     few = np.r_[np.flatnonzero(learn.label == 1)[:5], np.flatnonzero(learn.label == 0)[:20]]
-    sample = Sample(learn.factors[:, few], learn.hollow[:, few], learn.rain[few], learn.label[few], np.ones(25))
+    sample = Sample(learn.factors[:, few], learn.around[:, few], learn.rain[few], learn.label[few], np.ones(25))
     model, _ = fit_boosting(encoding, sample, None, monotone=True, seed=0)
     assert len(model(*block).unique()) == 1
 

@@ -153,7 +153,7 @@ def tree(**nodes):
     return {name: torch.tensor(values, dtype=kinds.get(name, torch.int32)) for name, values in told.items()}
 
 
-RAIN = 7 + 3 + 2 + 10 + 2  # after what an encoder makes of the made ground
+RAIN = 7 + 4 + 2 + 10 + 2  # after what an encoder makes of the made ground
 
 
 @pytest.mark.parametrize(("network", "within"), [("boosting", ""), ("ensemble", "members.boosting.")])

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from lswarn.model.cells import Sample
-from lswarn.model.encoder import CONTINUOUS, Encoding, hollows, tenths
+from lswarn.model.encoder import CONTINUOUS, Encoding, tenths
 from lswarn.model.linear import fit_linear
+from lswarn.model.surroundings import surroundings
 from lswarn.sections import FACTORS
 
 SLOPE = FACTORS.index("slope")
@@ -15,11 +16,11 @@ def sample_of(factors_of, rises=0.02, seed=0):
     """Cells that slide where they are steep and it rained much, or, where `rises` is negative, little."""
     rng = np.random.default_rng(seed)
     whole = factors_of(*SHAPE, seed)
-    factors, hollow = whole.reshape(10, -1), hollows(torch.from_numpy(whole)[None])[0].numpy().reshape(3, -1)
+    factors, around = whole.reshape(10, -1), surroundings(torch.from_numpy(whole)[None])[0].numpy().reshape(4, -1)
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 25) + rises * (rain - 200) - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)
-    return Sample(factors, hollow, rain, label, np.ones(len(label)))
+    return Sample(factors, around, rain, label, np.ones(len(label)))
 
 
 @pytest.fixture

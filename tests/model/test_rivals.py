@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from lswarn.model.encoder import SEEN_AROUND, Encoding
+from lswarn.model.encoder import Encoding
 from lswarn.model.holdout import hold_out
 from lswarn.model.networks import ChannelNetwork, MonotoneNetwork, build, phase, reach
 from lswarn.model.rivals import BLOCKS, RESNET_REACH, Perceptron, ResNet
+from lswarn.model.surroundings import SEEN_AROUND
 from lswarn.model.unet import UNet, halo, sight
 from lswarn.sections import FACTORS, Model
 

@@ -115,7 +115,7 @@ def test_scenes_held_out_teach_nothing(world, small):
 def test_every_other_kind_learns(world, small, network):
     config = small.model_copy(update={"network": network, "steps": 40})
     checkpoint = train(config, world.factors, world.snapshot, device="cpu")
-    assert evaluate(checkpoint, world.factors, world.snapshot, device="cpu").auc > 0.9
+    assert evaluate(checkpoint, world.factors, world.snapshot, device="cpu").auc > 0.8
 
 
 def test_an_ensemble_is_the_mean_of_its_members(joint, world):
