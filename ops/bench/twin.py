@@ -1,8 +1,8 @@
 """The twin experiment: models against a truth that is known. `python ops/bench/twin.py`.
 
-The demo world slides by a hidden infinite slope (`lswarn/demo/truth.py`). A model learns from one half of it, under the
-storms of the past; it is judged on the other half, a guard band away, under storms that it has not seen, drawn here
-from a seed, with landslides drawn anew. Then the halves change places. Beside the models stand:
+The demo world slides by a hidden infinite slope (`lswarn/demo/truth.py`). A model learns from three quarters of it,
+under the storms of the past; it is judged on the last one, a guard band away, under storms that it has not seen, drawn
+here from a seed, with landslides drawn anew. Each quarter has its turn. Beside the models stand:
 
     oracle      the true probability; nobody can do better
     attainable  the true probability, averaged over redraws of the soil's hidden variation: the most that can be known
@@ -10,8 +10,8 @@ from a seed, with landslides drawn anew. Then the halves change places. Beside t
 
 Nothing of it can be had in the real world, where no one knows the probability of a place.
 
-AUC of each half, their mean, and its ratio to what is attainable; Brier skill; `spread`, the most minus the least AUC
-of the five hot spots, both halves together; `falls`, the share of judged cells whose probability falls somewhere as
+AUC of the worst and the best quarter, mean of all, and its ratio to what is attainable; Brier skill; `spread`, the most
+minus the least AUC of the five hot spots, all quarters together; `falls`, the share of judged cells whose probability falls somewhere as
 rain rises from 0 to 450 mm; `agrees`, the share of judged cells, under each new storm, whose class by critical rainfall
 is that of the full network, for models that have one; `tenths`, the same with the rain in steps of 0.1 mm.
 """
@@ -70,14 +70,14 @@ NO_BREAKS: Breaks = (0.2, 0.4, 0.6, 0.8)
 
 @dataclass(frozen=True)
 class Twin:
-    """The world and its factors, what is learnt from, what is judged by, and the halves and hot spots."""
+    """The world and its factors, what is learnt from, what is judged by, and the quarters and hot spots."""
 
     land: Land
     factors: FactorStack
     config: Model
     past: Snapshot
     new: Snapshot
-    halves: Folds
+    quarters: Folds
     spots: tuple[HotSpot, ...]
 
 
@@ -108,8 +108,8 @@ def make_twin(folder: Path, resolution_m: float, seed: int, names: Sequence[str]
     at = Observed(new, grid).cells_of
     config = region.model.model_copy(update={"steps": steps} if steps else {})
     configs = [config_of(name, config) for name in names]
-    halves = make_folds("strips:2", grid, at, guard=max(map(reach, configs)), phase=max(map(phase, configs)))
-    return Twin(land, factors, config, past, new, halves, cluster_hot_spots(grid, at))
+    quarters = make_folds("strips:4", grid, at, guard=max(map(reach, configs)), phase=max(map(phase, configs)))
+    return Twin(land, factors, config, past, new, quarters, cluster_hot_spots(grid, at))
 
 
 def _new_scene(
@@ -160,8 +160,8 @@ def judge_truth(twin: Twin, holdout: Holdout, told: list[NDArray[np.float32]]) -
 
 
 @dataclass(frozen=True)
-class Half:
-    """A model on the half that it has not learnt from.
+class Quarter:
+    """A model on the quarter that it has not learnt from.
 
     Attributes:
         zones: counts, first outside the hot spots, then in each.
@@ -178,8 +178,8 @@ class Half:
     seconds: float = 0.0
 
 
-def judge_model(twin: Twin, holdout: Holdout, name: str, device: str) -> Half:
-    """Train a model without a half, and judge it there."""
+def judge_model(twin: Twin, holdout: Holdout, name: str, device: str) -> Quarter:
+    """Train a model without a quarter, and judge it there."""
     began = time.perf_counter()
     checkpoint = train(config_of(name, twin.config), twin.factors, twin.past, device=device, holdout=holdout)
     seconds = time.perf_counter() - began
@@ -187,7 +187,7 @@ def judge_model(twin: Twin, holdout: Holdout, name: str, device: str) -> Half:
     zones = tally_judged(
         predictor, twin.factors, Observed(twin.new, twin.factors.grid), holdout, _zones(twin), len(twin.spots)
     )
-    half = Half(zones, checkpoint.breaks, seconds=seconds)
+    quarter = Quarter(zones, checkpoint.breaks, seconds=seconds)
     observed = Observed(twin.new, twin.factors.grid)
     for block in holdout.judged():
         around = block.with_halo(predictor.halo)
@@ -195,20 +195,20 @@ def judge_model(twin: Twin, holdout: Holdout, name: str, device: str) -> Half:
         inner = np.s_[..., margin : margin + block.height, margin : margin + block.width]
         judged = holdout.mask(block, judged=True) & ~np.isnan(ground[inner]).any(0)
         falls = _falls(predictor, ground)[inner] & judged
-        half = replace(half, falls=half.falls + int(falls.sum()), cells=half.cells + int(judged.sum()))
+        quarter = replace(quarter, falls=quarter.falls + int(falls.sum()), cells=quarter.cells + int(judged.sum()))
         try:
             critical = predictor.critical_rainfall(ground)[inner]
         except ModelError:  # it may fall as rain rises, and has none
             continue
-        agreed = list(half.agrees)
+        agreed = list(quarter.agrees)
         for scene in range(observed.scenes):
             exact = observed.at(around, ground, [scene]).rain
             for k, rain in enumerate((exact, exact.round(1))):
                 full = np.digitize(predictor.probabilities(ground, rain)[0][inner], predictor.breaks)
                 agreed[k] += int((judged & (full == (rain[0][inner] >= critical).sum(0))).sum())
-        pairs = half.pairs + observed.scenes * int(judged.sum())
-        half = replace(half, agrees=(agreed[0], agreed[1]), pairs=pairs)
-    return half
+        pairs = quarter.pairs + observed.scenes * int(judged.sum())
+        quarter = replace(quarter, agrees=(agreed[0], agreed[1]), pairs=pairs)
+    return quarter
 
 
 def _falls(predictor: Predictor, ground: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -227,23 +227,23 @@ def _zones(twin: Twin) -> Polygons:
     return Polygons(twin.factors.grid, tuple(spot.shape for spot in twin.spots))
 
 
-def figures(halves: Sequence[Half]) -> dict[str, Any]:
+def figures(quarters: Sequence[Quarter]) -> dict[str, Any]:
     """What is printed of a model."""
-    each = [skill([(sum(half.zones, Tally.empty()), half.breaks)]) for half in halves]
-    spots = [skill([(half.zones[zone], half.breaks) for half in halves]) for zone in range(1, len(halves[0].zones))]
-    pairs = sum(half.pairs for half in halves)
+    each = [skill([(sum(one.zones, Tally.empty()), one.breaks)]) for one in quarters]
+    spots = [skill([(one.zones[zone], one.breaks) for one in quarters]) for zone in range(1, len(quarters[0].zones))]
+    pairs = sum(one.pairs for one in quarters)
     return {
-        "auc_of_halves": [one.auc for one in each],
-        "auc": float(np.mean([one.auc for one in each])),
-        "brier_skill": float(np.mean([one.brier_skill for one in each])),
-        "auc_of_hot_spots": [one.auc for one in spots],
+        "auc_of_quarters": [found.auc for found in each],
+        "auc": float(np.mean([found.auc for found in each])),
+        "brier_skill": float(np.mean([found.brier_skill for found in each])),
+        "auc_of_hot_spots": [found.auc for found in spots],
         "spread": spread(spots),
-        "falls": sum(half.falls for half in halves) / cells if (cells := sum(half.cells for half in halves)) else None,
-        "agrees": sum(half.agrees[0] for half in halves) / pairs if pairs else None,
-        "agrees_in_tenths": sum(half.agrees[1] for half in halves) / pairs if pairs else None,
+        "falls": sum(one.falls for one in quarters) / cells if (cells := sum(one.cells for one in quarters)) else None,
+        "agrees": sum(one.agrees[0] for one in quarters) / pairs if pairs else None,
+        "agrees_in_tenths": sum(one.agrees[1] for one in quarters) / pairs if pairs else None,
         "cells": [one.cells for one in each],
         "landslide_cells": [one.landslide_cells for one in each],
-        "seconds_of_training": [half.seconds for half in halves],
+        "seconds_of_training": [one.seconds for one in quarters],
     }
 
 
@@ -252,10 +252,10 @@ SHARES = ("falls", "agrees", "agrees_in_tenths")
 
 def show(name: str, told: dict[str, Any], attainable: float) -> None:
     """One line of the table."""
-    (one, other), seconds = told["auc_of_halves"], sum(told["seconds_of_training"])
+    each, seconds = told["auc_of_quarters"], sum(told["seconds_of_training"])
     shares = [f"{told[what]:9.4%}" if told[what] is not None else f"{'–':>9s}" for what in SHARES]
     print(
-        f"{name:26s} {one:.4f}  {other:.4f}  {told['auc']:.4f}  {told['auc'] / attainable:6.4f}  "
+        f"{name:26s} {min(each):.4f}  {max(each):.4f}  {told['auc']:.4f}  {told['auc'] / attainable:6.4f}  "
         f"{told['brier_skill']:+.4f}  {told['spread']:.4f}  {' '.join(shares)}  {seconds:5.0f} s",
         flush=True,
     )
@@ -280,10 +280,10 @@ def main() -> None:
         print(f"{twin.factors.grid.height} x {twin.factors.grid.width} cells of {asked.resolution:g} m in {CRS}; "
               f"{sum(len(scene.landslides) for scene in twin.past.scenes)} landslides of the past to learn from; "
               f"new storms with {slid} landslides")  # fmt: skip
-        print(f"{'':26s} 1st     2nd     mean    ratio   Brier s. spread      falls    agrees    tenths  trained")
-        holdouts = [twin.halves.without(fold) for fold in range(twin.halves.count)]
+        print(f"{'':26s} worst   best    mean    ratio   Brier s. spread      falls    agrees    tenths  trained")
+        holdouts = [twin.quarters.without(fold) for fold in range(twin.quarters.count)]
         told = {
-            name: figures([Half(judge_truth(twin, holdout, known), NO_BREAKS) for holdout in holdouts])
+            name: figures([Quarter(judge_truth(twin, holdout, known), NO_BREAKS) for holdout in holdouts])
             for name, known in probabilities(twin, asked.redraws)
         }
         attainable = told["attainable"]["auc"]
