@@ -11,9 +11,10 @@ here from a seed, with landslides drawn anew. Each quarter has its turn. Beside 
 Nothing of it can be had in the real world, where no one knows the probability of a place.
 
 AUC of the worst and the best quarter, mean of all, and its ratio to what is attainable; Brier skill; `spread`, the most
-minus the least AUC of the five hot spots, all quarters together; `falls`, the share of judged cells whose probability falls somewhere as
-rain rises from 0 to 450 mm; `agrees`, the share of judged cells, under each new storm, whose class by critical rainfall
-is that of the full network, for models that have one; `tenths`, the same with the rain in steps of 0.1 mm.
+minus the least AUC of the five hot spots, all quarters together; `falls`, the share of judged cells whose probability
+falls somewhere as rain rises from 0 to 450 mm; `agrees`, the share of judged cells, under each new storm, whose class
+by critical rainfall is that of the full network, for models that have one; `tenths`, the same with the rain in steps of
+0.1 mm.
 """
 
 import argparse
