@@ -22,15 +22,15 @@ from lswarn.model.encoder import Encoder, Encoding, tenths
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-LEARNING_RATE = 0.05
+LEARNING_RATE = 0.1
 L2 = 1.0
 LEAST_IN_LEAF = 20
-MOST_TREES = 200
-TREES_AT_ONCE = 50
+MOST_TREES = 100
+TREES_AT_ONCE = 25
 """Trees grown before it is asked whether the newest of them still helped; if none did, no more are grown."""
 LEAVES = (5, 15)
 """Leaves a tree may have: the first that is best on inner held-out ground."""
-TREES_UNTRIED, LEAVES_UNTRIED = 100, 15
+TREES_UNTRIED, LEAVES_UNTRIED = 50, 15
 """What is grown where there is no ground to choose by."""
 
 LEVELS = 255
@@ -159,7 +159,11 @@ class Boosting(nn.Module):
         The logit has the type of the rain it is asked with.
         """
         with torch.inference_mode():
-            encoded = self.encoder(factors).movedim(1, 3).cpu().numpy()  # (B, H, W, C)
+            return self.respond(self.encoder(factors))
+
+    def respond(self, seen: Tensor) -> Callable[[Tensor], Tensor]:
+        """The same of ground that is encoded already, [B, C, H, W]."""
+        encoded = seen.detach().movedim(1, 3).cpu().numpy()  # (B, H, W, C)
         ground = np.ascontiguousarray(encoded).reshape(-1, self._inputs - 1)
         nodes = tuple(getattr(self, name).cpu().numpy() for name in KINDS)
 

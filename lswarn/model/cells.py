@@ -66,7 +66,7 @@ class Sample:
         with torch.inference_mode(), torch.random.fork_rng():
             torch.manual_seed(0)
             factors, around = (torch.from_numpy(part.T[:, :, None, None]) for part in (self.factors, self.around))
-            encoded = Encoder(encoding).train(blurred).encode(factors, around)  # (n, C, 1, 1)
+            encoded = Encoder(encoding).train(blurred)(factors, around)  # (n, C, 1, 1)
         rain = np.minimum(self.rain, np.float32(encoding.rain_max_mm))
         return np.column_stack([encoded[:, :, 0, 0].numpy(), rain])
 

@@ -245,7 +245,7 @@ class _Course:
 
     def _loss(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         on_gpu = self._where.type == "cuda"
-        x, rain, label, danger = (
+        x, around, rain, label, danger = (
             (torch.from_numpy(part).pin_memory() if on_gpu else torch.from_numpy(part)).to(
                 self._where, non_blocking=True
             )
@@ -253,7 +253,7 @@ class _Course:
         )
         # On a CPU without matrix units for it, bfloat16 is slower than float32.
         with torch.autocast(self._where.type, torch.bfloat16, enabled=on_gpu):
-            logit = network(x, rain)
+            logit = network(x, rain, around)
         return physics_loss(
             logit.float(),
             label,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lswarn.grid import Block
 from lswarn.model.holdout import Holdout, Inner
 from lswarn.model.samples import FactorReader, Observed
+from lswarn.model.surroundings import surroundings
 from lswarn.sections import Model
 
 ROOM_CELLS = 512
@@ -21,9 +23,10 @@ STORMS = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops: factors [B, 10, h, w]; rain mm, label and danger [B, S, h, w]."""
+    """Crops: factors [B, 10, h, w] and their `surroundings`; rain mm, label and danger [B, S, h, w]."""
 
     factors: NDArray[np.float32]
+    around: NDArray[np.float32]
     rain: NDArray[np.float32]
     label: NDArray[np.float32]
     danger: NDArray[np.float32]
@@ -91,7 +94,9 @@ class Crops:
             else:
                 room = self._rooms[self._rng.integers(len(self._rooms))]
                 crops.append(self._crop(room, self._anywhere(room.block), None))
-        return Batch(*(np.stack(parts) for parts in zip(*crops, strict=True)))
+        factors, rain, label, danger = (np.stack(parts) for parts in zip(*crops, strict=True))
+        # Worked out here, by the thread that reads ahead, it keeps no network waiting.
+        return Batch(factors, surroundings(torch.from_numpy(factors)).numpy(), rain, label, danger)
 
     def state(self) -> str:
         """All that the batches to come hang on, as JSON."""

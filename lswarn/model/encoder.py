@@ -99,12 +99,13 @@ class Encoder(nn.Module):
         )
         self.register_buffer("broad", broad.view(-1, 1, 1), persistent=False)
 
-    def forward(self, factors: Tensor) -> Tensor:
-        """[B, 10, H, W] to [B, C, H, W]; unknown becomes 0, which is a mean value, no direction and no class."""
-        return self.encode(factors, surroundings(factors))
+    def forward(self, factors: Tensor, around: Tensor | None = None) -> Tensor:
+        """[B, 10, H, W] to [B, C, H, W]; unknown becomes 0, which is a mean value, no direction and no class.
 
-    def encode(self, factors: Tensor, around: Tensor) -> Tensor:
-        """The same where the `surroundings` are known already."""
+        Args:
+            around: the `surroundings` of the factors, where they are known already.
+        """
+        around = surroundings(factors) if around is None else around
         by_name = dict(zip(FACTORS, factors.unbind(1), strict=True))
         plain = torch.stack([by_name[n].log1p() if n in DISTANCES else by_name[n] for n in CONTINUOUS], 1)
         plain = (plain.clamp(self.low, self.high) - self.mean) / self.std

@@ -61,7 +61,11 @@ class Linear(nn.Module):
 
     def response(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
         """What rain [B, S, H, W], mm, makes of the ground [B, 10, H, W], which is encoded only once."""
-        ground = self.bias + (self.encoder(factors) * self.weight.view(-1, 1, 1)).sum(1, keepdim=True)  # (B, 1, H, W)
+        return self.respond(self.encoder(factors))
+
+    def respond(self, seen: Tensor) -> Callable[[Tensor], Tensor]:
+        """The same of ground that is encoded already, [B, C, H, W]."""
+        ground = self.bias + (seen * self.weight.view(-1, 1, 1)).sum(1, keepdim=True)  # (B, 1, H, W)
 
         def logit(rain: Tensor) -> Tensor:
             known = tenths(rain.nan_to_num(0.0)).clamp(max=self.rain_max_mm)

@@ -8,7 +8,7 @@ That a U-Net reads these ten factors and the rain of seven days follows Zhang an
 10.1038/s41598-026-46873-4; shape and rain response are our own choices.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TypeAlias, cast
 
@@ -53,13 +53,17 @@ class MonotoneNetwork(nn.Module):
         self.encoder = Encoder(encoding)
         self.trunk = trunk
 
-    def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
-        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
-        return self.response(factors)(rain)
+    def forward(self, factors: Tensor, rain: Tensor, around: Tensor | None = None) -> Tensor:
+        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]; `around` as for `Encoder`."""
+        return self.respond(self.encoder(factors, around))(rain)
 
     def response(self, factors: Tensor) -> Response:
         """The ground read once, for any rain."""
-        start, rise = self._response(factors)
+        return self.respond(self.encoder(factors))
+
+    def respond(self, seen: Tensor) -> Response:
+        """The same of ground that is encoded already."""
+        start, rise = self._parts(seen)
 
         def logit(rain: Tensor) -> Tensor:
             found, r = start, rain.nan_to_num(0.0).clamp(max=self.rain_max_mm)
@@ -80,7 +84,7 @@ class MonotoneNetwork(nn.Module):
             Rain [B, K, H, W], mm, float64: 0 where the logit is reached without rain, inf where `rain_max_mm`, beyond
             which the response is flat, does not reach it.
         """
-        start, rise = (part.double() for part in self._response(factors))
+        start, rise = (part.double() for part in self._parts(self.encoder(factors)))
         wanted = logits.double().view(1, -1, 1, 1)
         found = torch.where(start >= wanted, 0.0, torch.inf)  # (B, K, H, W)
         for k, (low, high) in enumerate(pairwise(KNOTS_MM)):
@@ -94,9 +98,9 @@ class MonotoneNetwork(nn.Module):
             start = reached
         return found
 
-    def _response(self, factors: Tensor) -> tuple[Tensor, Tensor]:
+    def _parts(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """A [B, 1, H, W] and softplus(b_k) [B, K, H, W]."""
-        trunk = self.trunk(self.encoder(factors))  # (B, 1 + knots - 1, H, W)
+        trunk = self.trunk(seen)  # (B, 1 + knots - 1, H, W)
         return trunk[:, :1] + RARE, functional.softplus(trunk[:, 1:])
 
 
@@ -109,11 +113,11 @@ class ChannelNetwork(nn.Module):
         self.encoder = Encoder(encoding)
         self.trunk = trunk
 
-    def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
-        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
+    def forward(self, factors: Tensor, rain: Tensor, around: Tensor | None = None) -> Tensor:
+        """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]; `around` as for `Encoder`."""
         batch, storms, height, width = rain.shape
         r = (rain.clamp(max=self.encoding.rain_max_mm) - self.encoding.rain_mean_mm) / self.encoding.rain_std_mm
-        ground = self.encoder(factors).repeat_interleave(storms, 0)  # (B·S, C, H, W)
+        ground = self.encoder(factors, around).repeat_interleave(storms, 0)  # (B·S, C, H, W)
         x = torch.cat([ground, r.nan_to_num(0.0).view(-1, 1, height, width)], 1)
         return RARE + self.trunk(x).view(batch, storms, height, width)
 
@@ -124,16 +128,20 @@ class Ensemble(nn.Module):
     Rain is read in whole tenths of a millimetre.
 
     Args:
+        encoding: of all members.
         members: by name.
-        shifts: by how much the log-odds of each are too high, see `calibrate`.
+
+    Attributes:
+        shifts: by how much the log-odds of each member are too high, see `calibrate`.
     """
 
     shifts: Tensor
 
-    def __init__(self, members: Mapping[str, "Rising"], shifts: Sequence[float]) -> None:
+    def __init__(self, encoding: Encoding, members: Mapping[str, "MonotoneNetwork | Boosting | Linear"]) -> None:
         super().__init__()
+        self.encoder = Encoder(encoding)
         self.members = nn.ModuleDict(members)
-        self.register_buffer("shifts", torch.tensor(shifts, dtype=torch.float32))
+        self.register_buffer("shifts", torch.zeros(len(members)))
 
     def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
         """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
@@ -141,7 +149,8 @@ class Ensemble(nn.Module):
 
     def response(self, factors: Tensor) -> Response:
         """The ground read once by every member, for any rain."""
-        members = [cast("Rising", member).response(factors) for member in self.members.values()]
+        seen = self.encoder(factors)
+        members = [cast("MonotoneNetwork", member).respond(seen) for member in self.members.values()]
 
         def logit(rain: Tensor) -> Tensor:
             known = tenths(rain)
@@ -185,12 +194,8 @@ def build(config: Model, encoding: Encoding, size: tuple[int, int] | None = None
         return ChannelNetwork(encoding, trunk)
     network = MonotoneNetwork(encoding, trunk)
     if config.network == "ensemble":
-        members: dict[str, Rising] = {
-            "unet": network,
-            "boosting": Boosting(encoding, monotone),
-            "logistic": Linear(encoding),
-        }
-        return Ensemble(members, [0.0] * len(members))
+        boosting, logistic = Boosting(encoding, monotone), Linear(encoding)
+        return Ensemble(encoding, {"unet": network, "boosting": boosting, "logistic": logistic})
     return network
 
 

@@ -54,7 +54,7 @@ class Model(Strict):
     rain: Literal["monotone", "channel"] = "monotone"
     base_width: int = Field(8, ge=4, le=64)
     depth: int = Field(3, ge=1, le=5)
-    steps: int = Field(160, ge=1)
+    steps: int = Field(120, ge=1)
     batch: int = Field(8, ge=1)
     crop: int = Field(128, ge=32)
     positive_weight: float | None = Field(None, gt=0)

@@ -210,11 +210,11 @@ def test_inner_ground_chooses_trees_and_leaves(encoding, learn, factors_of, monk
 
 def test_growing_on_is_growing_at_once(encoding, learn, rising, factors_of, monkeypatch):
     """Trees grown twenty at a time are those grown all at once, to the last byte."""
-    monkeypatch.setattr(boosting, "MOST_TREES", 60)
+    monkeypatch.setattr(boosting, "MOST_TREES", 40)
     monkeypatch.setattr(boosting, "TREES_AT_ONCE", 20)
     monkeypatch.setattr(boosting, "LEAVES", (boosting.LEAVES_UNTRIED,))
     model, figures = fit_boosting(encoding, learn, learn, monotone=True, seed=0)  # of what it learns, more is better
-    assert figures["trees"] == 60
+    assert figures["trees"] == 40
     count = len(model.feature)
     assert all(torch.equal(getattr(model, name), getattr(rising, name)[:count]) for name in KINDS if name != "roots")
 
@@ -240,7 +240,7 @@ def test_too_few_cells_to_part_are_all_said_to_be_alike(encoding, learn, block):
 def test_where_nothing_can_choose_it_is_said_beforehand(encoding, learn, rising):
     stable = replace(learn, label=np.zeros_like(learn.label))
     again, figures = fit_boosting(encoding, learn, stable, monotone=True, seed=0)
-    assert figures == {"trees": 100.0, "leaves": 15.0}
+    assert figures == {"trees": 50.0, "leaves": 15.0}
     assert all(
         torch.equal(getattr(again, name), getattr(rising, name)) for name in KINDS
     )  # and the same seed, the same
