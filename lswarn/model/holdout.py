@@ -19,7 +19,7 @@ from lswarn.model.unet import sight
 from lswarn.sections import Model
 
 SIDE_CELLS = 256
-"""Side of a spatial block: smaller where a region has not sixteen of them, never under three guard bands."""
+"""Side of a spatial block: smaller where a region has not sixteen of them, never under two guard bands."""
 
 NOWHERE = -1
 """Number of a cell that belongs to no part of a cut, or lies outside the grid."""
@@ -130,7 +130,7 @@ def hold_out(grid: Grid, config: Model) -> Holdout:
         TrainingError: the grid is too small for two blocks.
     """
     guard, phase = sight(config.depth), 2**config.depth
-    side = max(3 * guard, min(SIDE_CELLS, int((grid.height * grid.width / 16) ** 0.5)))
+    side = max(2 * guard + phase, min(SIDE_CELLS, int((grid.height * grid.width / 16) ** 0.5)))
     rows, cols = (edges(n, max(1, n // side), phase) for n in grid.shape)
     wide = len(cols) - 1
     count = (len(rows) - 1) * wide
