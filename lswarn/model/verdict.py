@@ -41,7 +41,8 @@ def verdict(models: Sequence[ModelSkill], choice: Choice | None, named: str | No
         )
     if plain := [f"{what} comes to {by_name[name].fold_auc:.3f}" for name, what in PLAIN.items() if name in by_name]:
         best = max(by_name.values(), key=lambda model: model.fold_auc)
-        said.append(f"With little effort {_and(plain)}; {best.name} comes to {best.fold_auc:.3f}.")
+        beaten = f"{best.name} comes to {best.fold_auc:.3f}" if best.name not in PLAIN else "nothing here does better"
+        said.append(f"With little effort {_and(plain)}; {beaten}.")
     return (*said, *_chosen(by_name, choice, named))
 
 

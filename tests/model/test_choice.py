@@ -148,3 +148,9 @@ def test_what_is_chosen_can_only_rise(tmp_path):
         load_kind(Model(rain="channel"), tmp_path / "choice.json")
     with pytest.raises(ValueError, match="an ensemble can only rise"):
         Model(network="ensemble", rain="channel")
+
+
+def test_a_plain_model_that_nothing_beats_is_said_so():
+    models = [*three((0.7, 0.8), (0.7, 0.8), (0.7, 0.8)), skill_of("logistic", 0.9, 0.9)]
+    said = verdict(models, None, None)
+    assert "With little effort a logistic regression comes to 0.900; nothing here does better." in said
