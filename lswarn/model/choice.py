@@ -17,9 +17,14 @@ from lswarn.errors import ModelError
 from lswarn.model.skill import ModelSkill, finite
 from lswarn.sections import Model
 
-Chosen = Literal["unet", "boosting", "ensemble"]
+Chosen = Literal["unet", "boosting", "logistic", "ensemble"]
 
-CANDIDATES: dict[str, Chosen] = {"unet-monotone": "unet", "boosting-monotone": "boosting", "ensemble": "ensemble"}
+CANDIDATES: dict[str, Chosen] = {
+    "unet-monotone": "unet",
+    "boosting-monotone": "boosting",
+    "logistic": "logistic",
+    "ensemble": "ensemble",
+}
 """Names in an evaluation of the models that may be chosen, and what `model.network` calls them: those under which more
 rain can never lower a probability, and whose classes therefore have a critical rainfall."""
 UNJUDGED: Chosen = "ensemble"

@@ -58,11 +58,13 @@ def _network_and_boosting(network: ModelSkill, boosting: ModelSkill) -> str:
 
 
 def _chosen(by_name: Mapping[str, ModelSkill], choice: Choice | None, named: str | None) -> tuple[str, ...]:
-    three = _and(list(CANDIDATES))
+    candidates = _and(list(CANDIDATES))
     if choice is None:
-        return (f"No kind of model was chosen for the region: that takes {three}, judged together on the same folds.",)
+        return (
+            f"No kind of model was chosen for the region: that takes {candidates}, judged together on the same folds.",
+        )
     most = max((by_name[name] for name in CANDIDATES if name in by_name), key=lambda model: model.fold_auc)
-    why = f"of {three}, which more rain can only raise, it does best on unseen ground"
+    why = f"of {candidates}, which more rain can only raise, it does best on unseen ground"
     if most.name != choice.model:
         why = f"it is as good as {most.name} (within {TIE:g} of its AUC) and its probabilities are better"
     if named is not None:

@@ -36,7 +36,9 @@ def chosen(*models):
 
 
 def three(unet, boosting, ensemble):
-    return [skill_of(name, *aucs) for name, aucs in zip(THREE, (unet, boosting, ensemble), strict=True)]
+    """And a logistic regression that is of little use."""
+    judged = [skill_of(name, *aucs) for name, aucs in zip(THREE, (unet, boosting, ensemble), strict=True)]
+    return [*judged, skill_of("logistic", 0.51, 0.51)]
 
 
 def test_the_best_of_those_that_only_rise_with_rain():
@@ -57,6 +59,7 @@ def test_a_tie_goes_to_the_better_probabilities():
         skill_of("unet-monotone", 0.8, 0.8, brier_skill=0.02),
         skill_of("boosting-monotone", 0.8005, 0.8005, brier_skill=0.01),
         skill_of("ensemble", 0.8, 0.8, brier_skill=float("nan")),
+        skill_of("logistic", 0.7, 0.7, brier_skill=0.9),
     ]
     assert chosen(*models).model == "unet-monotone"
     said = verdict(models, chosen(*models), None)[-1]
@@ -68,7 +71,7 @@ def test_unknown_never_wins_and_who_was_not_asked_has_not_lost():
     found = chosen(*three((nan, nan), (0.6, nan), (nan, nan)))
     assert found.model == "boosting-monotone"
     assert found.fold_auc["unet-monotone"] == (None, None)
-    assert chosen(*three((nan, nan), (nan, nan), (nan, nan))) is None
+    assert chosen(*three((nan, nan), (nan, nan), (nan, nan))[:-1], skill_of("logistic", nan, nan)) is None
     two = three((0.9, 0.9), (0.8, 0.8), (0.8, 0.8))[:2]
     assert chosen(*two) is None
     assert verdict(two, None, None)[-1].startswith("No kind of model was chosen for the region")
@@ -111,8 +114,8 @@ def test_boosting_that_is_not_beaten_is_said_plainly():
         "2 folds)."
     )
     assert said[-1] == (
-        "lswarn will train boosting-monotone here: of unet-monotone, boosting-monotone and ensemble, which more rain "
-        "can only raise, it does best on unseen ground."
+        "lswarn will train boosting-monotone here: of unet-monotone, boosting-monotone, logistic and ensemble, which "
+        "more rain can only raise, it does best on unseen ground."
     )
     named = verdict(models, chosen(*models), "unet")[-1]
     assert named.startswith('region.toml names network = "unet", and that is what lswarn trains. Were it left out')
