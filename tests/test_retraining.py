@@ -81,6 +81,27 @@ def test_a_worse_candidate_stays_a_candidate(house, taken, champion):
     assert roles(house)[champion.id] == "champion"
 
 
+def test_a_better_candidate_takes_the_champions_place(house, taken, champion):
+    """Slope alone, put in use by hand, gives way at the gate to one that is better in all; and is rolled back to."""
+    plain = house.region.model.model_copy(update={"network": "slope"})
+    weak = retraining.train(
+        house.region.model_copy(update={"model": plain}), house.settings, taken, lambda step, steps, losses: None
+    )
+    scores_of(house, taken, weak)
+    retraining.promote_by_hand(house.region, house.settings, weak)
+    try:
+        found = scores_of(house, taken, champion.id)
+        scores = replace(found, auc=1.0, newest_auc=1.0, brier=0.0, calibration_error=0.0)
+        promotion = retraining.promote(house.region, house.settings, taken, champion.id, scores)
+        assert promotion.promoted
+        assert promotion.reason.startswith("no worse than the champion. AUC on held-out ground")
+        assert "better by" in promotion.reason
+        assert roles(house) | {champion.id: "champion", weak: "retired"} == roles(house)
+        assert retraining.roll_back(house.region, house.settings) == weak
+    finally:
+        retraining.promote_by_hand(house.region, house.settings, champion.id)
+
+
 def test_the_newest_year_is_kept_from_a_candidate_and_judged(house, taken, champion):
     snapshot, scores = load_snapshot(taken), scores_of(house, taken, champion.id)
     learnt = load_checkpoint(champion.path).learnt_days
