@@ -108,7 +108,8 @@ def learn(lesson: Lesson, where: torch.device, *, on_step: OnStep, resume: Path 
     chosen_by = Crops(lesson.factors, observed, replace(lesson.ground, chooses=True), config, lesson.scenes)
     trial = [chosen_by.draw() for _ in range(TRIED_BATCHES)] if lesson.ground.held and rank == 0 else []
     sizes = sizes_of(config, choice=bool(lesson.ground.held))
-    key = key_of(config, grid, lesson.ground, lesson.factors.digest, lesson.snapshot.id, str(lesson.scenes), where.type)
+    origins = (lesson.factors.digest, lesson.snapshot.id, str(lesson.scenes), where.type, str(ranks))
+    key = key_of(config, grid, lesson.ground, *origins)
     kept = load_progress(resume, key) if resume is not None else None
     done, state = kept or (0, None)
     best: dict[str, Any] = state["best"] if state else {"loss": np.inf}
@@ -123,7 +124,8 @@ def learn(lesson: Lesson, where: torch.device, *, on_step: OnStep, resume: Path 
             crops = Crops(lesson.factors, observed, lesson.ground, config, lesson.scenes, rank=rank)
             if state and done > first:
                 course.resume(state["course"])
-                crops.resume(state["crops"])
+                if rank == 0:  # it is the state of its crops: the others' go on from their own seeds, or all were alike
+                    crops.resume(state["crops"])
                 log.info("a training that was stopped goes on after step %d of %d", done, len(sizes) * config.steps)
             upcoming = reader.submit(_draw, crops)
             for step in range(max(done, first) + 1, first + config.steps + 1):
@@ -225,7 +227,10 @@ class _Course:
         """Mean loss of the averaged weights by the inventory alone: physics has no say in how long it is heard."""
         self.average.eval()
         with torch.no_grad(), memory_told(*self._told):
-            return float(np.mean([self._loss(self.average, batch)[1]["inventory"].item() for batch in trial]))
+            loss = float(np.mean([self._loss(self.average, batch)[1]["inventory"].item() for batch in trial]))
+        if not np.isfinite(loss):
+            raise TrainingError("the loss on inner held-out ground is no number (inventory): look for wild factors")
+        return loss
 
     def weights(self) -> dict[str, Tensor]:
         """The averaged weights as they are now, on the CPU."""
