@@ -28,7 +28,7 @@ LEAST_IN_LEAF = 20
 MOST_TREES = 100
 TREES_AT_ONCE = 25
 """Trees grown before it is asked whether the newest of them still helped; if none did, no more are grown."""
-LEAVES = (5, 15)
+LEAVES = (2, 5, 15)
 """Leaves a tree may have: the first that is best on inner held-out ground."""
 TREES_UNTRIED, LEAVES_UNTRIED = 50, 15
 """What is grown where there is no ground to choose by."""

@@ -26,7 +26,7 @@ class Sample:
 
     Attributes:
         factors: [10, n] in the order of `region.FACTORS`, raw units, none NaN.
-        around: [4, n], see `surroundings`.
+        around: [5, n], see `surroundings`.
         rain: [n], mm, none NaN.
         label: [n], 1 slid and 0 did not.
         stands_for: [n], at least 1: all cells of the same label over those that were drawn.
@@ -122,7 +122,7 @@ class _Drawn:
     Attributes:
         offered: how many came by.
         keys: of those kept, at most `most`, ascending.
-        cells: factors, surroundings and rain [15, kept].
+        cells: factors, surroundings and rain [16, kept].
     """
 
     def __init__(self, most: int) -> None:
@@ -138,7 +138,7 @@ class _Drawn:
         rain: NDArray[np.float32],
         chosen: NDArray[np.bool_],
     ) -> None:
-        """Give the chosen cells of a block, ground [14, h, w] and rain [h, w], their chance."""
+        """Give the chosen cells of a block, ground [15, h, w] and rain [h, w], their chance."""
         at = np.flatnonzero(chosen)
         keys = rng.random(len(at))
         self.offered += len(at)

@@ -24,7 +24,7 @@ from lswarn.model.encoder import Encoding
 from lswarn.model.networks import Network, build
 from lswarn.sections import FACTORS, Model
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the same manifest and weights would compute something else than before."""
 
 

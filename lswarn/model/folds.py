@@ -64,6 +64,32 @@ class Polygons:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """Blocks that do not overlap, each of a part.
+
+    Attributes:
+        boxes: the blocks.
+        parts: number of the part of each; several may share one.
+    """
+
+    boxes: tuple[Block, ...]
+    parts: tuple[int, ...]
+
+    def number(self, block: Block) -> NDArray[np.int32]:  # noqa: D102 (Cut)
+        numbers = np.full(block.shape, NOWHERE, np.int32)
+        for box_, part in zip(self.boxes, self.parts, strict=True):
+            rows = slice(max(box_.row - block.row, 0), max(box_.row + box_.height - block.row, 0))
+            cols = slice(max(box_.col - block.col, 0), max(box_.col + box_.width - block.col, 0))
+            numbers[rows, cols] = part
+        return numbers
+
+    def blocks(self, number: int) -> Iterator[Block]:  # noqa: D102 (Cut)
+        for each, part in zip(self.boxes, self.parts, strict=True):
+            if part == number:
+                yield from each.split()
+
+
+@dataclass(frozen=True)
 class Scattered:
     """Every cell in a part by chance, whatever its neighbours are in: what a spatial split must not be."""
 
@@ -109,7 +135,8 @@ def make_folds(spec: str, grid: Grid, landslides: NDArray[np.int64], *, guard: i
     """Cut a grid into folds.
 
     Args:
-        spec: `blocks:N` (scattered blocks), `strips:N` (across the longer side), or a vector file, a fold a feature.
+        spec: `blocks:N` (scattered, with about as many landslides in each fold), `strips:N` (across the longer side),
+            or a vector file, a fold a feature.
         landslides: row and column [n, 2] of each; may lie outside the grid.
         guard: cells that the farthest-seeing network sees.
         phase: edges of blocks and strips lie at multiples of it.
@@ -122,7 +149,11 @@ def make_folds(spec: str, grid: Grid, landslides: NDArray[np.int64], *, guard: i
         count = int(asked[2])
         if not 2 <= count <= MOST_FOLDS:
             raise TrainingError(f"folds {spec}: give 2 to {MOST_FOLDS} folds")
-        cut: Cut = (_blocks if asked[1] == "blocks" else _strips)(spec, grid, count, guard, phase)
+        cut: Cut = (
+            _blocks(spec, grid, count, guard, phase, landslides)
+            if asked[1] == "blocks"
+            else _strips(spec, grid, count, guard, phase)
+        )
     elif Path(spec).exists():
         cut = load_polygons(Path(spec), grid, context="--folds")
         count = len(cut.shapes)
@@ -222,20 +253,49 @@ def _strips(spec: str, grid: Grid, count: int, guard: int, phase: int) -> Rectan
     return Rectangles((0, grid.height), along, (tuple(range(count)),))
 
 
-def _blocks(spec: str, grid: Grid, count: int, guard: int, phase: int) -> Rectangles:
-    """Nearly square blocks, several a fold where there is room, dealt out at random."""
+def _blocks(spec: str, grid: Grid, count: int, guard: int, phase: int, landslides: NDArray[np.int64]) -> "Boxes":
+    """Blocks of about as many landslides each, several a fold where there is room, dealt out at random.
+
+    Blocks of one size would leave one fold most of the inventory, and others too little of it to be judged by.
+    """
     for a_fold in range(BLOCKS_A_FOLD, 0, -1):
-        wanted = count * a_fold
-        side = (grid.height * grid.width / wanted) ** 0.5
-        down = min(max(1, round(grid.height / side)), wanted)
-        across = -(-wanted // down)
-        rows, cols = edges(grid.height, down, phase), edges(grid.width, across, phase)
-        narrowest = min(np.diff(rows).min(), np.diff(cols).min())
+        blocks = _bisected(grid.whole, landslides, count * a_fold, phase)
+        narrowest = min(min(block.shape) for block, _ in blocks)
         if narrowest >= WIDE_GUARDS * guard:
             break
     _require_room(spec, grid, narrowest, guard)
-    numbers = np.random.default_rng(0).permutation(down * across) % count
-    return Rectangles(rows, cols, tuple(tuple(map(int, row)) for row in numbers.reshape(down, across)))
+    order = np.random.default_rng(0).permutation(len(blocks))
+    parts, inside = np.full(len(blocks), NOWHERE), np.zeros(count, int)
+    for k in sorted(order, key=lambda k: -blocks[k][1]):
+        room = np.bincount(parts[parts != NOWHERE], minlength=count) < a_fold
+        parts[k] = np.argmin(np.where(room, inside, np.iinfo(int).max))
+        inside[parts[k]] += blocks[k][1]
+    return Boxes(tuple(block for block, _ in blocks), tuple(map(int, parts)))
+
+
+def _bisected(block: Block, landslides: NDArray[np.int64], parts: int, phase: int) -> list[tuple[Block, int]]:
+    """So many blocks that make up one, each with how many landslides lie in it: halved, and the halves halved again.
+
+    A cut across the longer side leaves each half its share of the landslides, but no less than half of its share of
+    the ground.
+    """
+    within = landslides - (block.row, block.col)
+    inside = landslides[((within >= 0) & (within < block.shape)).all(1)]
+    if parts == 1:
+        return [(block, len(inside))]
+    axis = int(block.width > block.height)
+    first, side = (block.row, block.col)[axis], block.shape[axis]
+    share = parts // 2 / parts
+    wanted = np.quantile(inside[:, axis] - first, share) if len(inside) else share * side
+    at = int(np.clip(wanted, share / 2 * side, (1 + share) / 2 * side) + phase / 2) // phase * phase
+    if not 0 < at < side:
+        return [(Block(block.row, block.col, 0, 0), 0)] * parts  # too narrow to part, which is refused
+    near, far = (
+        (Block(block.row, block.col, at, block.width), Block(block.row + at, block.col, side - at, block.width))
+        if axis == 0
+        else (Block(block.row, block.col, block.height, at), Block(block.row, block.col + at, block.height, side - at))
+    )
+    return _bisected(near, inside, parts // 2, phase) + _bisected(far, inside, parts - parts // 2, phase)
 
 
 def _require_room(spec: str, grid: Grid, narrowest: int, guard: int) -> None:

@@ -123,7 +123,7 @@ class ChannelNetwork(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """The mean log-odds of several models under which more rain can only raise the probability: so can it here.
+    """The weighted mean log-odds of models under which more rain can only raise the probability: so can it here.
 
     Rain is read in whole tenths of a millimetre.
 
@@ -133,15 +133,18 @@ class Ensemble(nn.Module):
 
     Attributes:
         shifts: by how much the log-odds of each member are too high, see `calibrate`.
+        weights: of each member, none negative, see `blend`; one of no weight is not asked.
     """
 
     shifts: Tensor
+    weights: Tensor
 
     def __init__(self, encoding: Encoding, members: Mapping[str, "MonotoneNetwork | Boosting | Linear"]) -> None:
         super().__init__()
         self.encoder = Encoder(encoding)
         self.members = nn.ModuleDict(members)
         self.register_buffer("shifts", torch.zeros(len(members)))
+        self.register_buffer("weights", torch.full((len(members),), 1 / len(members)))
 
     def forward(self, factors: Tensor, rain: Tensor) -> Tensor:
         """Factors [B, 10, H, W] and rain [B, S, H, W], mm, to logit [B, S, H, W]."""
@@ -150,12 +153,15 @@ class Ensemble(nn.Module):
     def response(self, factors: Tensor) -> Response:
         """The ground read once by every member, for any rain."""
         seen = self.encoder(factors)
-        members = [cast("MonotoneNetwork", member).respond(seen) for member in self.members.values()]
+        heard = [
+            (cast("MonotoneNetwork", member).respond(seen), shift, weight)
+            for member, shift, weight in zip(self.members.values(), self.shifts, self.weights, strict=True)
+            if weight
+        ]
 
         def logit(rain: Tensor) -> Tensor:
             known = tenths(rain)
-            found = [one(known) - by for one, by in zip(members, self.shifts, strict=True)]
-            return torch.stack(found).mean(0)
+            return torch.stack([weight * (respond(known) - shift) for respond, shift, weight in heard]).sum(0)
 
         return logit
 

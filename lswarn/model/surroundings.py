@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from lswarn.sections import FACTORS
 
-HOLLOW_WIDTHS = (3, 7, 15)
+HOLLOW_WIDTHS = (3, 7, 15, 31)
 """Sides, in cells, of the squares over which curvature is averaged."""
-STEPS = 6
+STEPS = 15
 """Cells downhill over which water is followed."""
 SEEN_AROUND = max(max(HOLLOW_WIDTHS) // 2, STEPS + 1)
 """Cells to each side that every model sees, whatever else it is."""

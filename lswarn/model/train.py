@@ -1,15 +1,17 @@
 """How a model is made: what it may learn from, what it learns, what its scores are worth, and all of it in one file."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from lswarn.errors import TrainingError
 from lswarn.grid import Block
+from lswarn.model.blend import blend
 from lswarn.model.boosting import fit_boosting
 from lswarn.model.calibrate import isotonic, natural_breaks, rise, shift, shift_of_cells
 from lswarn.model.cells import Sample, draw_cells
@@ -114,7 +116,7 @@ def train(
         if config.network == "ensemble":
             level = shift(school.counted(made)[0])
             made = _joined(
-                draft, unet=(made, level), boosting=_boosting(school, draft), logistic=_linear(school, draft)
+                school, draft, unet=(made, level), boosting=_boosting(school, draft), logistic=_linear(school, draft)
             )
     trained = _calibrated(school, made)
     if config.network in PLAIN:
@@ -158,8 +160,18 @@ class _School:
         rest, inner = tally(predictor, self.factors, self.observed, blocks, views, self.scenes)
         return rest + inner, inner
 
+    def weights(self, members: Mapping[str, Leveled]) -> tuple[float, ...]:
+        """What each member of an ensemble should weigh, by inner ground."""
+        predictors = {
+            name: Predictor(replace(made, positive_weight=float(np.exp(level))), self.device)
+            for name, (made, level) in members.items()
+        }
+        blocks = _sampled_blocks(self.factors, self.inner, CALIBRATION_BLOCKS) if self.ground.held else ()
+        return blend(predictors, self.factors, self.observed, blocks, self.inner, self.scenes)
+
 
 def _linear(school: _School, draft: Checkpoint) -> Leveled:
+    draft = _as_member(draft, "logistic")
     cells = school.sample(school.ground)
     linear = fit_linear(
         draft.encoding,
@@ -172,6 +184,7 @@ def _linear(school: _School, draft: Checkpoint) -> Leveled:
 
 
 def _boosting(school: _School, draft: Checkpoint) -> Leveled:
+    draft = _as_member(draft, "boosting")
     cells = school.sample(school.ground)
     boosting, figures = fit_boosting(
         draft.encoding,
@@ -193,9 +206,8 @@ def _network(
     resume: Path | None,
     processes: int | None,
 ) -> Checkpoint:
+    draft = _as_member(draft, "unet")
     config = draft.config
-    if config.network == "ensemble":
-        config = config.model_copy(update={"network": "unet"})
     lesson = Lesson(
         config, school.factors, school.snapshot, school.ground, school.scenes, draft.encoding, positive_weight
     )
@@ -206,16 +218,25 @@ def _network(
     else:
         learnt = learn(lesson, where, on_step=on_step, resume=resume)
     metrics = learnt.figures | {"class_weight": positive_weight}
-    return replace(draft, config=config, state=learnt.state, size=learnt.size, metrics=metrics)
+    return replace(draft, state=learnt.state, size=learnt.size, metrics=metrics)
 
 
-def _joined(draft: Checkpoint, **members: Leveled) -> Checkpoint:
-    """The mean of several, each brought to the level of the training ground first."""
-    state = {"shifts": torch.tensor([shift for _, shift in members.values()], dtype=torch.float32)}
+def _as_member(draft: Checkpoint, network: Literal["unet", "boosting", "logistic"]) -> Checkpoint:
+    """What a member of an ensemble starts from; of any other model, the same."""
+    if draft.config.network != "ensemble":
+        return draft
+    return replace(draft, config=draft.config.model_copy(update={"network": network}))
+
+
+def _joined(school: _School, draft: Checkpoint, **members: Leveled) -> Checkpoint:
+    """The weighted mean of several, each brought to the level of the training ground first."""
+    weights = school.weights(members)
+    levels = {"shifts": [shift for _, shift in members.values()], "weights": weights}
+    state = {name: torch.tensor(values, dtype=torch.float32) for name, values in levels.items()}
     metrics: dict[str, float] = {}
-    for name, (member, _) in members.items():
+    for (name, (member, _)), weight in zip(members.items(), weights, strict=True):
         state |= {f"members.{name}.{key}": each for key, each in member.state.items()}
-        metrics |= member.metrics
+        metrics |= member.metrics | {f"weight_{name}": weight}
     return replace(draft, state=state, size=members["unet"][0].size, metrics=metrics)
 
 

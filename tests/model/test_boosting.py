@@ -10,7 +10,7 @@ from lswarn.model import boosting
 from lswarn.model.boosting import KINDS, Boosting, Nodes, fit_boosting, read_out, snapped, walk
 from lswarn.model.cells import Sample
 from lswarn.model.encoder import Encoding, tenths
-from lswarn.model.surroundings import SEEN_AROUND, surroundings
+from lswarn.model.surroundings import CHANNELS, SEEN_AROUND, surroundings
 from lswarn.sections import FACTORS
 
 SLOPE = FACTORS.index("slope")
@@ -21,7 +21,10 @@ def sample_of(factors_of, seed=0):
     """Steep cells slide where it rained; but, as no real ones do, less under 350 mm than under 150."""
     rng = np.random.default_rng(seed)
     whole = factors_of(*SHAPE, seed)
-    factors, around = whole.reshape(10, -1), surroundings(torch.from_numpy(whole)[None])[0].numpy().reshape(4, -1)
+    factors, around = (
+        whole.reshape(10, -1),
+        surroundings(torch.from_numpy(whole)[None])[0].numpy().reshape(CHANNELS, -1),
+    )
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 22) + 2 * np.sin(rain / 80) + rain / 200 - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)

@@ -9,7 +9,7 @@ from lswarn.model import cells
 from lswarn.model.cells import Sample, draw_cells
 from lswarn.model.encoder import BROAD, CONTINUOUS, Encoder, Encoding
 from lswarn.model.samples import Observed
-from lswarn.model.surroundings import surroundings
+from lswarn.model.surroundings import CHANNELS, surroundings
 from lswarn.sections import FACTORS
 
 EVERY = (0, 1, 2)
@@ -40,7 +40,7 @@ def test_where_there_are_not_too_many_every_known_cell_is_drawn_once(world, obse
     assert (sample.label == 0).sum() == (seen.label == 0).sum()
     assert (sample.stands_for == 1).all()
     assert sample.factors.shape == (10, len(sample.rain)) == (10, len(sample.label))
-    assert sample.around.shape == (4, len(sample.rain))
+    assert sample.around.shape == (CHANNELS, len(sample.rain))
     assert not np.isnan(sample.around).any()
     assert not np.isnan(sample.factors).any()
     assert not np.isnan(sample.rain).any()
@@ -164,5 +164,5 @@ def test_hollows_are_those_of_the_whole_at_block_borders_too(world_of, side):
     sample = drawn(world, Observed(world.snapshot, world.factors.grid), side=side, scenes=[0])
     at = sample.factors[FACTORS.index("temperature")].astype(int)
     assert len(set(at)) == len(at) == (~np.isnan(values).any(0)).sum()
-    whole = surroundings(torch.from_numpy(values)[None])[0].numpy().reshape(4, -1)
+    whole = surroundings(torch.from_numpy(values)[None])[0].numpy().reshape(CHANNELS, -1)
     assert sample.around.tobytes() == whole[:, at].tobytes()

@@ -64,10 +64,21 @@ def test_strips_lie_across_the_longer_side():
 
 
 def test_blocks_of_a_fold_are_scattered_where_there_is_room():
-    number = make_folds("blocks:3", grid(300, 400), EVERYWHERE, guard=2, phase=2).cut.number(Block(0, 0, 300, 400))
+    even = np.argwhere(np.ones((30, 40))) * 10
+    number = make_folds("blocks:3", grid(300, 400), even, guard=2, phase=2).cut.number(Block(0, 0, 300, 400))
     edges = np.flatnonzero((np.diff(number, axis=1) != 0).any(0))
     assert len(edges) >= 3
     assert np.bincount(number.ravel()).min() == pytest.approx(300 * 400 / 3, rel=0.1)
+
+
+@pytest.mark.parametrize(("cells", "worst"), [(grid(400, 420), 1.6), (grid(2000, 1800), 1.2)])
+def test_folds_of_blocks_hold_about_as_many_landslides_each_however_they_crowd(cells, worst):
+    rng = np.random.default_rng(3)
+    crowd = np.concatenate([rng.normal(0.3, 0.1, (100, 2)), rng.uniform(0, 1, (100, 2))]) * cells.shape
+    made = make_folds("blocks:5", cells, crowd.astype(int), guard=16, phase=4)
+    assert sum(made.landslides) == 200
+    assert max(made.landslides) <= worst * 40
+    assert min(made.landslides) >= 40 / worst
 
 
 def test_polygons_are_folds_in_their_order(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from lswarn.model.cells import Sample
 from lswarn.model.encoder import CONTINUOUS, Encoding, tenths
 from lswarn.model.linear import fit_linear
-from lswarn.model.surroundings import surroundings
+from lswarn.model.surroundings import CHANNELS, surroundings
 from lswarn.sections import FACTORS
 
 SLOPE = FACTORS.index("slope")
@@ -16,7 +16,10 @@ def sample_of(factors_of, rises=0.02, seed=0):
     """Cells that slide where they are steep and it rained much, or, where `rises` is negative, little."""
     rng = np.random.default_rng(seed)
     whole = factors_of(*SHAPE, seed)
-    factors, around = whole.reshape(10, -1), surroundings(torch.from_numpy(whole)[None])[0].numpy().reshape(4, -1)
+    factors, around = (
+        whole.reshape(10, -1),
+        surroundings(torch.from_numpy(whole)[None])[0].numpy().reshape(CHANNELS, -1),
+    )
     rain = rng.uniform(0, 400, factors.shape[1]).astype(np.float32)
     odds = 0.3 * (factors[SLOPE] - 25) + rises * (rain - 200) - 1
     label = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.uint8)

@@ -118,14 +118,18 @@ def test_every_other_kind_learns(world, small, network):
     assert evaluate(checkpoint, world.factors, world.snapshot, device="cpu").auc > 0.8
 
 
-def test_an_ensemble_is_the_mean_of_its_members(joint, world):
+def test_an_ensemble_is_the_weighted_mean_of_its_members(joint, world):
     """Each brought to the level of the ground first, so that neither drowns the other."""
     network, ground = joint.network(), torch.from_numpy(world.factors.values[None])
     rain = torch.full((1, 1, 96, 130), 120.0)
     with torch.inference_mode():
         said = {name: member(ground, rain) for name, member in network.members.items()}
         assert list(said) == ["unet", "boosting", "logistic"]
-        mean = sum(logit - by for logit, by in zip(said.values(), network.shifts, strict=True)) / 3
+        weights = network.weights.tolist()
+        assert sum(weights) == pytest.approx(1)
+        assert weights == pytest.approx([joint.metrics[f"weight_{name}"] for name in said])
+        heard = zip(weights, said.values(), network.shifts, strict=True)
+        mean = sum(weight * (logit - by) for weight, logit, by in heard)
         assert torch.allclose(network(ground, rain), mean, atol=1e-4)
     assert joint.metrics.keys() >= {"loss_inventory", "steps", "trees", "class_weight"}
     assert evaluate(joint, world.factors, world.snapshot, device="cpu").auc > 0.9
