@@ -61,6 +61,7 @@ MODELS: Mapping[str, Mapping[str, object]] = {
     "unet-channel": {"network": "unet", "rain": "channel"},
     "bpnn": {"network": "bpnn", "rain": "channel"},
     "resnet": {"network": "resnet", "rain": "channel"},
+    "blend": {"network": "blend", "rain": "monotone"},
     "ensemble": {"network": "ensemble", "rain": "monotone"},
 }
 """What a model's name changes in the region's `[model]`."""

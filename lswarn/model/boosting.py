@@ -252,14 +252,16 @@ def fit_boosting(
     monotone: bool,
     seed: int,
     positive_weight: float | None = None,
+    size: tuple[int, int] = (TREES_UNTRIED, LEAVES_UNTRIED),
 ) -> tuple[Boosting, dict[str, float]]:
     """Grow trees on a sample. The same inputs and seed grow the same ones.
 
     Args:
         inner: of ground held out from `learn`; how many trees of how many leaves is what makes the class-weighted
-            log-loss least here. None, or without both labels: `TREES_UNTRIED` of `LEAVES_UNTRIED`.
+            log-loss least here. None, or without both labels: as `size` says.
         monotone: whether more rain may never lower the log-odds.
         positive_weight: class weight of landslide cells; left out, that of `learn`.
+        size: trees, and leaves of each, where there is no choice.
 
     Returns:
         The model, and figures: `trees`, `leaves` and, where there was a choice, `inner_loss`.
@@ -298,7 +300,7 @@ def fit_boosting(
     # A thread a core is a sixth faster on two idle cores, and three times slower where others use them too.
     with threadpool_limits(1, user_api="openmp"):
         if inner is None or len(np.unique(inner.label)) < 2:
-            trees, leaves = TREES_UNTRIED, LEAVES_UNTRIED
+            trees, leaves = size
             grow(model := sapling(leaves), trees)
             figures = {}
         else:

@@ -47,18 +47,20 @@ def _level(log_odds: NDArray[Any], cells: NDArray[Any], slid: float) -> float:
     return float(brentq(lambda more: cells @ expit(log_odds + more) - slid, -4 * LIMIT, 4 * LIMIT))
 
 
-def isotonic(inner: Tally, trained: Tally, undone: float) -> Corners:
+def isotonic(inner: Tally, inner_undone: float, trained: Tally, undone: float) -> Corners:
     """The calibration curve of log-odds whose class weight is undone.
 
     Args:
-        inner: scores of inner held-out ground; with too few landslide cells for two corners, nothing is known better.
-        trained: scores of all training ground, inner ground included.
-        undone: the shift.
+        inner: scores of inner held-out ground by a model that it taught nothing; with too few landslide cells for two
+            corners, nothing is known better.
+        inner_undone: the shift of that model.
+        trained: scores of all training ground, inner ground included, by the model that is kept.
+        undone: the shift of that one.
 
     Returns:
         The corners; empty: log-odds stay as they are.
     """
-    p, both = expit(LOG_ODDS - undone), inner.stable + inner.slid
+    p, both = expit(LOG_ODDS - inner_undone), inner.stable + inner.slid
     parts = min(MOST_CORNERS, int(inner.slid.sum()) // LANDSLIDE_CELLS_A_CORNER)
     if parts < 2:
         return ()

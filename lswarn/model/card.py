@@ -30,7 +30,8 @@ KINDS = {
     "slope": "the slope, and nothing else",
     "logistic": "a logistic regression on single cells",
     "boosting": "gradient boosting: decision trees on single cells",
-    "ensemble": "the mean log-odds of a U-Net, gradient boosting and a logistic regression",
+    "blend": "the weighted mean log-odds of gradient boosting and a logistic regression",
+    "ensemble": "the weighted mean log-odds of a U-Net, gradient boosting and a logistic regression",
 }
 LEARNT_BY_STEPS = ("unet", "bpnn", "resnet", "ensemble")
 """Kinds whose loss holds the physics."""

@@ -1,7 +1,7 @@
 """Single cells drawn at random from the ground: what the models learn from that see no neighbours."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,11 @@ class Sample:
     rain: NDArray[np.float32]
     label: NDArray[np.uint8]
     stands_for: NDArray[np.float64]
+
+    def __add__(self, other: "Sample") -> "Sample":
+        """Both, of grounds that share no cell."""
+        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return Sample(*(np.concatenate(pair, -1) for pair in pairs))
 
     @property
     def positive_weight(self) -> float:

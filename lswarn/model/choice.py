@@ -17,12 +17,13 @@ from lswarn.errors import ModelError
 from lswarn.model.skill import ModelSkill, finite
 from lswarn.sections import Model
 
-Chosen = Literal["unet", "boosting", "logistic", "ensemble"]
+Chosen = Literal["unet", "boosting", "logistic", "blend", "ensemble"]
 
 CANDIDATES: dict[str, Chosen] = {
     "unet-monotone": "unet",
     "boosting-monotone": "boosting",
     "logistic": "logistic",
+    "blend": "blend",
     "ensemble": "ensemble",
 }
 """Names in an evaluation of the models that may be chosen, and what `model.network` calls them: those under which more

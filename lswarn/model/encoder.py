@@ -93,7 +93,9 @@ class Encoder(nn.Module):
         for name in ("mean", "std", "low", "high", "landforms", "rock_types"):
             values = torch.tensor(getattr(encoding, name), dtype=torch.float32)
             self.register_buffer(name, values.view(-1, 1, 1), persistent=False)
-        broad = torch.tensor([BROAD_SHIFT_STD * (name in BROAD) for name in CONTINUOUS])
+        # What is the same everywhere stays so: shifted, it would be chance that looks like a factor.
+        varied = zip(CONTINUOUS, encoding.low, encoding.high, strict=True)
+        broad = torch.tensor([BROAD_SHIFT_STD * (name in BROAD and low < high) for name, low, high in varied])
         self.register_buffer(
             "widths", torch.tensor(HOLLOW_WIDTHS, dtype=torch.float32).view(-1, 1, 1), persistent=False
         )

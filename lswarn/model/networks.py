@@ -29,6 +29,12 @@ RARE = -4.0
 
 KNOTS_MM = (0.0, 20.0, 40.0, 70.0, 100.0, 150.0, 200.0, 300.0, 450.0)
 
+MEMBERS: Mapping[str | None, tuple[str, ...]] = {
+    "ensemble": ("unet", "boosting", "logistic"),
+    "blend": ("boosting", "logistic"),
+}
+"""Kinds of models that several are joined to, and which."""
+
 WITH_UNET = ("unet", "ensemble", None)
 """Values of `model.network` of which a U-Net is a part; None is decided later, and may be."""
 
@@ -188,6 +194,10 @@ def build(config: Model, encoding: Encoding, size: tuple[int, int] | None = None
         return Linear(encoding)
     if config.network == "boosting":
         return Boosting(encoding, monotone)
+    if config.network in MEMBERS:
+        parts = (config.model_copy(update={"network": kind}) for kind in MEMBERS[config.network])
+        members = (cast("MonotoneNetwork", build(part, encoding, size)) for part in parts)
+        return Ensemble(encoding, dict(zip(MEMBERS[config.network], members, strict=True)))
     inputs, outputs = (encoding.channels, len(KNOTS_MM)) if monotone else (encoding.channels + 1, 1)
     trunk: nn.Module
     if config.network == "bpnn":
@@ -198,11 +208,7 @@ def build(config: Model, encoding: Encoding, size: tuple[int, int] | None = None
         trunk = UNet(inputs, outputs, base_width, depth)
     if not monotone:
         return ChannelNetwork(encoding, trunk)
-    network = MonotoneNetwork(encoding, trunk)
-    if config.network == "ensemble":
-        boosting, logistic = Boosting(encoding, monotone), Linear(encoding)
-        return Ensemble(encoding, {"unet": network, "boosting": boosting, "logistic": logistic})
-    return network
+    return MonotoneNetwork(encoding, trunk)
 
 
 def phase(config: Model, size: tuple[int, int] | None = None) -> int:

@@ -31,7 +31,9 @@ def verdict(models: Sequence[ModelSkill], choice: Choice | None, named: str | No
         said.append(_network_and_boosting(network, boosting))
         if ensemble := by_name.get("ensemble"):
             better = max(network, boosting, key=lambda model: model.fold_auc)
-            said.append(f"The ensemble, the mean of both and of a logistic regression, is {_held(ensemble, better)}.")
+            said.append(f"The ensemble, of both and a logistic regression, is {_held(ensemble, better)}.")
+            if blend := by_name.get("blend"):
+                said.append(f"Without the network (blend) it would be {_held(blend, ensemble)}.")
     if network and (rivals := [by_name[name] for name in RIVALS if name in by_name]):
         said.append(f"Held against its rivals, {network.name} is {_and([_held(network, rival) for rival in rivals])}.")
     if len(pair := [by_name[name] for name in NETWORKS if name in by_name]) == 2:

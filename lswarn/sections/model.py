@@ -32,8 +32,8 @@ class Model(Strict):
 
     Attributes:
         network: `unet`; a rival of the publication, `bpnn` (every cell by itself) or `resnet`; a plain baseline,
-            `slope` (nothing else), `logistic` or `boosting`; or `ensemble`, the mean log-odds of `unet`, `boosting`
-            and `logistic`. Left out: what the newest `lswarn evaluate` of the region found best; before there is one,
+            `slope` (nothing else), `logistic` or `boosting`; or several, weighed by inner held-out ground: `blend` of
+            `boosting` and `logistic`, `ensemble` of these and `unet`. Left out: what the newest `lswarn evaluate` of the region found best; before there is one,
             `ensemble`.
         rain: `monotone` (more rain can only raise the probability) or `channel` (one more input, as published).
         base_width: channels of the U-Net's first level; the ResNet has twice, the BPNN four times as many throughout.
@@ -50,7 +50,7 @@ class Model(Strict):
         seed: of everything random.
     """
 
-    network: Literal["unet", "bpnn", "resnet", "slope", "logistic", "boosting", "ensemble"] | None = None
+    network: Literal["unet", "bpnn", "resnet", "slope", "logistic", "boosting", "blend", "ensemble"] | None = None
     rain: Literal["monotone", "channel"] = "monotone"
     base_width: int = Field(8, ge=4, le=64)
     depth: int = Field(3, ge=1, le=5)
@@ -67,7 +67,7 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _an_ensemble_rises(self) -> Self:
-        if self.network == "ensemble" and self.rain == "channel":
+        if self.network in ("blend", "ensemble") and self.rain == "channel":
             raise ValueError('an ensemble can only rise with rain: take out rain = "channel", or name another network')
         return self
 

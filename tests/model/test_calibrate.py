@@ -49,7 +49,7 @@ def test_single_cells_have_the_level_of_the_ground_they_stand_for():
 def test_scores_too_bold_or_too_shy_are_set_right(steepness):
     truth = expit(steepness * (LOG_ODDS + 5) - 5)
     score = tally_of(CELLS, truth)
-    corners = isotonic(score, score, 0.0)
+    corners = isotonic(score, 0.0, score, 0.0)
     common = (corners[0][0] < LOG_ODDS) & (corners[-1][0] > LOG_ODDS)
     assert common.sum() > 200
     assert np.abs(rise(corners, LOG_ODDS) - logit(truth))[common].max() < 0.5
@@ -60,14 +60,14 @@ def test_scores_too_bold_or_too_shy_are_set_right(steepness):
 def test_the_level_is_that_of_all_training_ground():
     """On inner ground twice as much slid as elsewhere: its shape counts, its level does not."""
     inner, trained = tally_of(CELLS, 2 * expit(LOG_ODDS)), tally_of(10 * CELLS, expit(LOG_ODDS))
-    corners = isotonic(inner, trained, 0.0)
+    corners = isotonic(inner, 0.0, trained, 0.0)
     assert (10 * CELLS * expit(rise(corners, LOG_ODDS))).sum() == pytest.approx(trained.slid.sum(), rel=1e-3)
 
 
 def test_with_few_landslides_nothing_is_known_better():
     score = tally_of(np.where(LOG_ODDS > 0, 1.0, 0.0), np.ones(BINS) * (np.arange(BINS) % 100 == 0))
     assert 0 < score.slid.sum() < 30
-    assert isotonic(score, score, 0.0) == ()
+    assert isotonic(score, 0.0, score, 0.0) == ()
 
 
 corners_of = st.lists(st.floats(0.01, 3), min_size=2, max_size=8).flatmap(

@@ -140,7 +140,7 @@ def test_blurred_inputs_are_shifted_and_hidden_cell_by_cell(world, observed):
     encoding = Encoding.measured(sample.factors, sample.rain)
     plain, blurred = sample.inputs(encoding), sample.inputs(encoding, blurred=True)
     moved = blurred - plain
-    broad = [CONTINUOUS.index(name) for name in BROAD]
+    broad = [CONTINUOUS.index(name) for name in BROAD if name != "seismic_intensity"]  # which is the same everywhere
     rock = range(encoding.channels - len(encoding.rock_types), encoding.channels)
     assert moved[:, broad].mean(0) == pytest.approx(0, abs=0.1)
     assert moved[:, broad].std(0) == pytest.approx(1, abs=0.1)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lswarn.errors import CheckpointMismatch
-from lswarn.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lswarn.model.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
 from lswarn.model.encoder import Encoding
 from lswarn.model.predict import Predictor
+from lswarn.model.surroundings import CHANNELS
 from lswarn.sections import FACTORS, Model
 
 
@@ -86,7 +87,7 @@ def test_ids_hang_on_the_content_alone():
     )  # fmt: skip
     state, breaks = {"w": torch.arange(3.0)}, (0.01, 0.02, 0.05, 0.1)
     checkpoint = Checkpoint(config, encoding, 20.0, breaks, "made", "snapshot", {"loss": 0.5}, state)
-    assert checkpoint.digest == "e4247ef8cbff02da2ee9320621b10864ec7b2fee24d48c310adcef60f8c18532"
+    assert checkpoint.digest == "4cd1ef25ddf6f7a1a46c4639264650fd05ad78e69deda77d20c07c138466c2f5"
 
 
 def test_id_is_of_the_content(fresh):
@@ -134,7 +135,7 @@ def test_other_factors_or_another_order(fresh, tmp_path, factors):
 @pytest.mark.parametrize("number", [1, 99])
 def test_another_format(fresh, tmp_path, number):
     save_checkpoint(replace(fresh(), format=number), tmp_path / "a.pt")
-    with pytest.raises(CheckpointMismatch, match=f"of format {number}, this software reads 2; train a model"):
+    with pytest.raises(CheckpointMismatch, match=f"of format {number}, this software reads {FORMAT}; train a model"):
         load_checkpoint(tmp_path / "a.pt")
 
 
@@ -153,7 +154,7 @@ def tree(**nodes):
     return {name: torch.tensor(values, dtype=kinds.get(name, torch.int32)) for name, values in told.items()}
 
 
-RAIN = 7 + 4 + 2 + 10 + 2  # after what an encoder makes of the made ground
+RAIN = 7 + CHANNELS + 2 + 10 + 2  # after what an encoder makes of the made ground
 
 
 @pytest.mark.parametrize(("network", "within"), [("boosting", ""), ("ensemble", "members.boosting.")])

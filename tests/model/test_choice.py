@@ -38,7 +38,7 @@ def chosen(*models):
 def three(unet, boosting, ensemble):
     """And a logistic regression that is of little use."""
     judged = [skill_of(name, *aucs) for name, aucs in zip(THREE, (unet, boosting, ensemble), strict=True)]
-    return [*judged, skill_of("logistic", 0.51, 0.51)]
+    return [*judged, skill_of("blend", 0.51, 0.51), skill_of("logistic", 0.51, 0.51)]
 
 
 def test_the_best_of_those_that_only_rise_with_rain():
@@ -60,6 +60,7 @@ def test_a_tie_goes_to_the_better_probabilities():
         skill_of("boosting-monotone", 0.8005, 0.8005, brier_skill=0.01),
         skill_of("ensemble", 0.8, 0.8, brier_skill=float("nan")),
         skill_of("logistic", 0.7, 0.7, brier_skill=0.9),
+        skill_of("blend", 0.7, 0.7, brier_skill=0.9),
     ]
     assert chosen(*models).model == "unet-monotone"
     said = verdict(models, chosen(*models), None)[-1]
@@ -68,10 +69,11 @@ def test_a_tie_goes_to_the_better_probabilities():
 
 def test_unknown_never_wins_and_who_was_not_asked_has_not_lost():
     nan = float("nan")
+    unknown = (skill_of("logistic", nan, nan), skill_of("blend", nan, nan))
     found = chosen(*three((nan, nan), (0.6, nan), (nan, nan)))
     assert found.model == "boosting-monotone"
     assert found.fold_auc["unet-monotone"] == (None, None)
-    assert chosen(*three((nan, nan), (nan, nan), (nan, nan))[:-1], skill_of("logistic", nan, nan)) is None
+    assert chosen(*three((nan, nan), (nan, nan), (nan, nan))[:3], *unknown) is None
     two = three((0.9, 0.9), (0.8, 0.8), (0.8, 0.8))[:2]
     assert chosen(*two) is None
     assert verdict(two, None, None)[-1].startswith("No kind of model was chosen for the region")
@@ -110,12 +112,11 @@ def test_boosting_that_is_not_beaten_is_said_plainly():
         "mean AUC of the folds 0.750 against 0.850, ahead in 0 of 2 folds."
     )
     assert said[1] == (
-        "The ensemble, the mean of both and of a logistic regression, is 0.055 behind boosting-monotone (ahead in 0 of "
-        "2 folds)."
+        "The ensemble, of both and a logistic regression, is 0.055 behind boosting-monotone (ahead in 0 of 2 folds)."
     )
     assert said[-1] == (
-        "lswarn will train boosting-monotone here: of unet-monotone, boosting-monotone, logistic and ensemble, which "
-        "more rain can only raise, it does best on unseen ground."
+        "lswarn will train boosting-monotone here: of unet-monotone, boosting-monotone, logistic, blend and ensemble, "
+        "which more rain can only raise, it does best on unseen ground."
     )
     named = verdict(models, chosen(*models), "unet")[-1]
     assert named.startswith('region.toml names network = "unet", and that is what lswarn trains. Were it left out')

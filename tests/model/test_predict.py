@@ -13,6 +13,8 @@ from lswarn.grid import Grid
 from lswarn.model.calibrate import rise
 from lswarn.model.networks import KNOTS_MM
 from lswarn.model.predict import Predictor, device_of
+from lswarn.model.rivals import RESNET_REACH
+from lswarn.model.surroundings import SEEN_AROUND
 from lswarn.sections import FACTORS
 
 NETWORKS = ("unet", "bpnn", "resnet")
@@ -47,7 +49,7 @@ def test_tiles_equal_the_whole(fresh, world_of, rain, depth, sides):
         assert np.allclose(by_blocks(predictor, world, mm, side), whole, rtol=1e-4, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize(("network", "halo"), [("bpnn", 7), ("resnet", 12)])
+@pytest.mark.parametrize(("network", "halo"), [("bpnn", SEEN_AROUND), ("resnet", SEEN_AROUND + RESNET_REACH)])
 def test_tiles_of_a_rival_equal_the_whole(fresh, world_of, network, halo):
     world = world_of(61, 77)
     world.factors.values[4, 30:35, 40:60] = np.nan

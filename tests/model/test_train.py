@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lswarn.errors import GridMismatch, TrainingError
-from lswarn.model import course
+from lswarn.model import course, members
 from lswarn.model.evaluate import evaluate, tally
 from lswarn.model.holdout import hold_out
 from lswarn.model.predict import Predictor
@@ -111,7 +111,7 @@ def test_scenes_held_out_teach_nothing(world, small):
     assert all((one.state[name] == two.state[name]).all() for name in one.state)
 
 
-@pytest.mark.parametrize("network", ["bpnn", "resnet", "slope", "logistic", "boosting"])
+@pytest.mark.parametrize("network", ["bpnn", "resnet", "slope", "logistic", "boosting", "blend"])
 def test_every_other_kind_learns(world, small, network):
     config = small.model_copy(update={"network": network, "steps": 40})
     checkpoint = train(config, world.factors, world.snapshot, device="cpu")
@@ -133,6 +133,22 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members(joint, world):
         assert torch.allclose(network(ground, rain), mean, atol=1e-4)
     assert joint.metrics.keys() >= {"loss_inventory", "steps", "trees", "class_weight"}
     assert evaluate(joint, world.factors, world.snapshot, device="cpu").auc > 0.9
+
+
+@pytest.mark.parametrize("network", ["logistic", "boosting"])
+def test_what_learns_in_seconds_learns_from_inner_ground_in_the_end(world, small, network, monkeypatch):
+    """It is tried without, for choices and for what its scores are worth, and kept with all training ground."""
+    learnt = []
+    fit = getattr(members, f"fit_{'linear' if network == 'logistic' else network}")
+
+    def told(encoding, cells, *args, **more):
+        learnt.append(len(cells.label))
+        return fit(encoding, cells, *args, **more)
+
+    monkeypatch.setattr(members, fit.__name__, told)
+    train(small.model_copy(update={"network": network}), world.factors, world.snapshot, device="cpu")
+    tried, kept = learnt
+    assert 0.6 < tried / kept < 0.95
 
 
 class Killed(Exception):
