@@ -6,25 +6,17 @@ A step that opens a door to the network or the database is tried again; assessin
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.deliver import send
+from flows.patience import DOOR_DELAYS_S, time_may_heal
 from lswarn import day as line
-from lswarn.errors import AccessDenied, NotYetPublished
 from lswarn.hazard.assess import Assessment
 from lswarn.rain.window import RainWindow
 from lswarn.region import Region, find_region
 from lswarn.settings import Settings, load_settings
-
-DOOR_DELAYS_S: list[float] = [60, 300, 900]
-"""A server that restarts is back within minutes; what takes longer waits for the next schedule."""
-
-
-def time_may_heal(_task: object, _run: object, state: Any) -> bool:
-    """Refused credentials need a person; rain that is not due yet comes with the next schedule."""
-    return not isinstance(state.result(raise_on_failure=False), AccessDenied | NotYetPublished)
 
 
 @task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, retry_condition_fn=time_may_heal, cache_policy=NO_CACHE)
@@ -56,12 +48,6 @@ def publish(
     return line.publish(region, settings, assessment, now, outlooks=outlooks)
 
 
-@task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, cache_policy=NO_CACHE)
-def deliver(settings: Settings) -> line.Delivery:
-    """Door: database, mail, webhooks. A message that was refused is queued again by itself, and fails no task."""
-    return line.deliver(settings, lambda: datetime.now(UTC))
-
-
 @flow(name="daily")
 def daily(region: Path | None = None, day: date | None = None, lead_days: int = 0) -> str:
     """One day of one region, from rain to warning.
@@ -82,7 +68,7 @@ def daily(region: Path | None = None, day: date | None = None, lead_days: int = 
     assessment = assess(watched, settings, window)
     outlooks = [assess(watched, settings, each) for each in ahead]
     publication = publish(watched, settings, assessment, outlooks, now)
-    delivery = deliver(settings)
+    delivery = send(settings)
     told = f"{watched.name} {window.day}: rain grade {window.grade}, {publication.sentence}, {delivery.sentence}"
     get_run_logger().info(told)
     return told

@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.daily import DOOR_DELAYS_S, time_may_heal
+from flows.patience import DOOR_DELAYS_S, time_may_heal
 from lswarn import retraining as line
 from lswarn.model.evaluate import Evaluation
 from lswarn.region import Region, find_region

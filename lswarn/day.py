@@ -11,19 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-from lswarn import __version__
+from lswarn import __version__, release
 from lswarn.alerts.briefing import Briefing, RainInput, Standing
-from lswarn.alerts.deliver import send
 from lswarn.alerts.map import area_map
 from lswarn.alerts.message import AlertMessage, compose, compose_data_missing
 from lswarn.alerts.policy import AlertState, Decision, decide, decide_outlooks, expected_levels
 from lswarn.cascade import archived_days, critical_of, fetch_days, fetch_forecasts, outlook_of, window_of
-from lswarn.db import assets, inputs, outbox, store
+from lswarn.db import alerts, assets, inputs, store
 from lswarn.db.engine import Connection, open_database, transaction
-from lswarn.errors import DeliveryError, NotYetPublished, RegionError
+from lswarn.delivery import Delivery as Delivery
+from lswarn.delivery import deliver as deliver
+from lswarn.errors import NotYetPublished, RegionError
 from lswarn.factors.stack import open_stack
 from lswarn.hazard.assess import Assessment
 from lswarn.hazard.assess import assess as assess_hazard
+from lswarn.hazard.classes import Class
 from lswarn.model.checkpoint import load_checkpoint
 from lswarn.model.predict import Predictor
 from lswarn.rain.grade import Grade
@@ -33,8 +35,6 @@ from lswarn.region import Region
 from lswarn.settings import Settings
 
 log = logging.getLogger(__name__)
-
-DELIVERY_BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,6 @@ class Hindcast:
             f"{self.day}: rain grade {self.grade}, {found.zones} zones, {found.road_m / 1000:.1f} km of road, "
             f"{found.people} people"
         )
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """How many messages arrived, and how many were refused: those are tried again later, or given up and counted."""
-
-    delivered: int
-    refused: int
-
-    @property
-    def sentence(self) -> str:
-        """For people."""
-        return f"{self.delivered} delivered, {self.refused} refused"
 
 
 def yesterday(now: datetime) -> date:
@@ -211,25 +198,36 @@ def publish(
         messages: list[AlertMessage] = []
         if day == store.newest_day(conn, region):
             if not run.repeated:
-                before = outbox.find_alerts(conn, region)
-                hits = store.find_hits(conn, run.run_id)
-                expected = expected_levels(store.find_outlook_hits(conn, region, day), region.alerts)
-                decision = decide(day, before, hits, assessment.complete_areas, region.alerts, expected)
+                before = alerts.find_alerts(conn, region)
+                decision = decide(
+                    day,
+                    before,
+                    store.find_hits(conn, run.run_id),
+                    assessment.complete_areas,
+                    region.alerts,
+                    expected_levels(store.find_outlook_hits(conn, region, day), region.alerts),
+                    near=store.find_hits(conn, run.run_id, Class.HIGH),
+                    now=now,
+                )
+                alerts.mark_known_areas(conn, region, day, assessment.complete_areas)
                 messages += _say(conn, region, {day: (assessment, run.run_id)}, before, decision, now)
                 messages += _say_what_is_missing(conn, region, assessment, decision, now)
             if not all(each.repeated for each in ahead.values()):
-                before = outbox.find_alerts(conn, region)
+                before = alerts.find_alerts(conn, region)
                 decision = decide_outlooks(
                     day,
                     before,
                     {valid: store.find_hits(conn, each.run_id) for valid, each in ahead.items()},
                     region.alerts,
+                    now=now,
                 )
                 found = {each.day: (each, ahead[each.day].run_id) for each in outlooks}
                 messages += _say(conn, region, found, before, decision, now)
-            outbox.queue_messages(conn, region, messages, now)
+            release.queue(conn, region, settings, messages, now)
         if dry_run:
             conn.rollback()
+    if messages and not dry_run:
+        release.save_files(settings, region.name, now)
     return Publication(run.run_id, run.repeated, run.exposure, tuple(ahead), tuple(messages))
 
 
@@ -269,7 +267,7 @@ def _say(
         messages.append(compose(change, about, picture))
     runs = {valid: run_id for valid, (_, run_id) in found.items()}
     decided_on = next(iter(found.values()))[0].observed_to
-    outbox.record_alerts(conn, region, before, decision.after, decision.changes, runs, decided_on)
+    alerts.record_alerts(conn, region, before, decision.after, decision.changes, runs, decided_on)
     return messages
 
 
@@ -334,29 +332,3 @@ def hindcast(
     with transaction(open_database(settings), region) as conn:
         run = store.publish(conn, region, assessment, software=__version__, published_at=now, kind="hindcast")
     return Hindcast(day, window.grade, run.run_id, run.exposure)
-
-
-# ── deliver ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def deliver(settings: Settings, clock: Callable[[], datetime]) -> Delivery:
-    """Send what is queued and due.
-
-    A crash between sending and marking sends a message again, under the same key; it loses none.
-    """
-    engine = open_database(settings)
-    delivered = refused = 0
-    while batch := outbox.claim_deliveries(engine, clock(), DELIVERY_BATCH):
-        for outgoing in batch:
-            try:
-                send(outgoing, settings, now=clock())
-            except DeliveryError as error:
-                log.error("%s to %s: %s", outgoing.channel, outgoing.address, error)
-                with transaction(engine) as conn:
-                    outbox.mark_failed(conn, outgoing.delivery_id, clock(), str(error), permanent=error.permanent)
-                refused += 1
-            else:
-                with transaction(engine) as conn:
-                    outbox.mark_delivered(conn, outgoing.delivery_id, clock())
-                delivered += 1
-    return Delivery(delivered, refused)

@@ -19,7 +19,8 @@
     ├── DatabaseError
     │   ├── DatabaseDown       no connection
     │   └── NotMigrated        the schema is missing or older than this software
-    └── DeliveryError          a message was not accepted by the mail server or webhook
+    ├── CapError               a CAP document would break the protocol, or cannot be signed
+    └── DeliveryError          a message was not accepted by the mail server, webhook, folder or service
 
 A message names the file, the value and the remedy: it is what the user sees, without a traceback.
 """
@@ -112,13 +113,23 @@ class NotMigrated(DatabaseError):
     """The schema is missing, or older than this software."""
 
 
+class CapError(LswarnError):
+    """A CAP document would break the protocol, or cannot be signed: it is not let out."""
+
+
 class DeliveryError(LswarnError):
     """A message was not accepted.
 
     Attributes:
         permanent: True where trying again cannot help (a malformed address, 410 Gone).
+        lane_down: not this recipient alone is refused: the relay or host took nothing, and would take no other either.
+        retry_after_s: silence the other side asked for, s; None where it asked for none.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    def __init__(
+        self, message: str, *, permanent: bool = False, lane_down: bool = False, retry_after_s: float | None = None
+    ) -> None:
         self.permanent = permanent
+        self.lane_down = lane_down
+        self.retry_after_s = retry_after_s
         super().__init__(message)

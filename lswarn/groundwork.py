@@ -3,19 +3,23 @@
 Repeated whenever region.toml or a file it names has changed; what has not changed is not done again.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import xarray as xr
+from pydantic import ValidationError
 
+from lswarn.assets import AssetName
+from lswarn.assets import load_asset as read_asset
 from lswarn.db import assets
 from lswarn.db.engine import open_database, transaction
+from lswarn.db.verify import find_known_landslides
 from lswarn.errors import RegionError
 from lswarn.factors.check import check as check_files
 from lswarn.factors.stack import FactorStack, build_stack
@@ -26,12 +30,12 @@ from lswarn.rain.products import address, find_product
 from lswarn.rain.thresholds import critical_rainfall
 from lswarn.rain.window import Bounds
 from lswarn.region import Region
-from lswarn.sections import Asset, Rain
+from lswarn.sections import Asset, Inventory, Rain
 from lswarn.settings import Settings
-from lswarn.sources import load_vector
 
 ANY_DAY = date(2026, 1, 1)
-MEANINGS = ("id", "name", "ref", "kind", "population")
+ANOTHER_M = 1000.0
+"""A landslide whose place is corrected does not move so far."""
 
 
 def check(region: Region, today: date | None = None) -> list[str]:
@@ -83,19 +87,14 @@ def load_assets(region: Region, settings: Settings, today: date | None = None) -
     Returns:
         How many features there are of each.
     """
-    frames = {
-        name: _features(region, getattr(region.assets, name), f"assets.{name}")
-        for name in ("roads", "settlements", "warning_areas")
-    }
+    readings = {name: read_asset(region, name) for name in assets.TABLE}
     landslides = load_inventory(region.inventory, bbox=region.bbox, today=today).events
-    digest = hashlib.sha256()
-    for frame in frames.values():
-        digest.update(frame.to_wkb().to_csv(index=False).encode())
     with transaction(open_database(settings), region) as conn:
-        assets.record_region(conn, region, digest.hexdigest())
-        assets.record_assets(conn, region, **frames)
+        assets.record_region(conn, region, "")
+        assets.record_assets(conn, region, **{name: reading.features for name, reading in readings.items()})
+        assets.record_assets_digest(conn, region)
         assets.record_landslides(conn, region, landslides)
-    told = {name.replace("_", " "): len(frame) for name, frame in frames.items()}
+    told = {name.replace("_", " "): len(reading.features) for name, reading in readings.items()}
     slid = int(landslides["slid"].sum())
     told["landslides"] = slid
     if slid < len(landslides):
@@ -103,22 +102,77 @@ def load_assets(region: Region, settings: Settings, today: date | None = None) -
     return told
 
 
-def load_landslides(region: Region, settings: Settings, today: date) -> dict[str, Any]:
-    """Put the inventory into the database; known events are updated, by their id, and none is forgotten.
+def asset_of(region: Region, name: AssetName, file: Path, fields: dict[str, Any]) -> Asset:
+    """An asset file that region.toml does not name; what holds for its kind there, such as `point_radius_m`, holds.
+
+    Args:
+        fields: which field means what, the layer and the kinds, as in [assets].
+
+    Raises:
+        RegionError: with every fault of the fields.
+    """
+    radius_m = getattr(region.assets, name).point_radius_m
+    try:
+        return Asset.model_validate({"file": file.absolute(), "point_radius_m": radius_m, **fields})
+    except ValidationError as error:
+        raise RegionError(*(f"{file}: {fault['msg']}" for fault in error.errors())) from error
+
+
+def load_asset(region: Region, settings: Settings, name: AssetName, asset: Asset | None = None) -> dict[str, Any]:
+    """Put the features of one kind into the database: known ones are updated, those that are gone are retired.
+
+    Args:
+        asset: the file to read; left out: that of region.toml.
+
+    Returns:
+        What was read and done, in figures: `Reading.told` with `Loaded`, and the file.
+
+    Raises:
+        RegionError: as `lswarn.assets.load_asset` and `record_asset`.
+    """
+    asset = asset or getattr(region.assets, name)
+    reading = read_asset(region, name, asset)
+    with transaction(open_database(settings), region) as conn:
+        assets.record_region(conn, region, "")
+        loaded = assets.record_asset(conn, region, name, reading.features)
+        assets.record_assets_digest(conn, region)
+    without_extent = {"without_extent": list(loaded.left_out)} if loaded.left_out else {}
+    done = {key: value for key, value in asdict(loaded).items() if key != "left_out"}
+    return {"file": str(asset.file), **reading.told, **without_extent, **done}
+
+
+def load_landslides(
+    region: Region, settings: Settings, today: date, *, inventory: Inventory | None = None, prefix: str = ""
+) -> dict[str, Any]:
+    """Put landslides into the database; known events are updated, by their id, and none is forgotten.
+
+    Args:
+        inventory: another one than the region's, such as a file of new events. One of its ids that is known as another
+            landslide, of another day and more than `ANOTHER_M` away, is refused: it would be overwritten.
+        prefix: put before each id.
 
     Returns:
         What was read and done, in figures (`inventory.summary`): of the file, and `known`: of all the database has now.
 
     Raises:
-        RegionError: as `inventory.load_inventory`.
+        RegionError: as `inventory.load_inventory`; ids that are known as other landslides.
         DatabaseError: the region is not recorded yet.
     """
-    reading = load_inventory(region.inventory, bbox=region.bbox, today=today)
+    source = inventory or region.inventory
+    reading = load_inventory(
+        source, bbox=region.bbox, today=today, context="inventory" if inventory is None else "file"
+    )
+    events = reading.events.assign(id=prefix + reading.events["id"])
     with transaction(open_database(settings), region) as conn:
-        recorded = assets.record_landslides(conn, region, reading.events)
+        if inventory and (others := _other_landslides(events, find_known_landslides(conn, region), region.crs)):
+            raise RegionError(
+                f"file: {source.file}: {len(others)} ids are known as other landslides, of another day and place "
+                f"({', '.join(others[:5])}); give these events ids of their own: --prefix puts a word before each"
+            )
+        recorded = assets.record_landslides(conn, region, events)
         known = assets.find_landslides(conn, region)
     return {
-        **summary(reading, region.inventory),
+        **summary(reading, source),
         **asdict(recorded),
         "known": {
             "teaching": len(known.teaching),
@@ -128,16 +182,11 @@ def load_landslides(region: Region, settings: Settings, today: date) -> dict[str
     }
 
 
-def _features(region: Region, asset: Asset, context: str) -> gpd.GeoDataFrame:
-    """One asset file with its fields named by what they mean, in degrees."""
-    named = {meaning: field for meaning in MEANINGS if (field := getattr(asset, meaning)) is not None}
-    frame = load_vector(
-        asset.file,
-        layer=asset.layer,
-        fields=sorted(set(named.values())),
-        crs="EPSG:4326",
-        bbox=region.bbox,
-        context=context,
-    )
-    columns = {meaning: frame[named[meaning]] if meaning in named else None for meaning in MEANINGS}
-    return gpd.GeoDataFrame(columns, geometry=frame.geometry, index=frame.index)
+def _other_landslides(events: gpd.GeoDataFrame, known: gpd.GeoDataFrame, crs: str) -> list[str]:
+    """Ids that both have, for landslides of another day and place."""
+    one, other = (each.set_index("id").to_crs(crs) for each in (events, known))
+    shared = sorted(set(one.index) & set(other.index))
+    one, other = one.loc[shared], other.loc[shared]
+    far = one.geometry.distance(other.geometry) > ANOTHER_M
+    dated = one["day"].notna() & other["day"].notna()
+    return list(far.index[far & dated & (one["day"] != other["day"])])

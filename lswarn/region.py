@@ -14,7 +14,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from lswarn.errors import RegionError
-from lswarn.sections import Alerts, Assets, Factors, Inventory, Model, Rain, Strict, Subscriber
+from lswarn.sections import Alerts, Assets, Factors, Inventory, Model, Rain, Retention, Strict, Subscriber
 
 
 class Region(Strict):
@@ -40,7 +40,8 @@ class Region(Strict):
     rain: Rain
     model: Model = Model()
     alerts: Alerts = Alerts()
-    subscribers: tuple[Subscriber, ...] = ()
+    retention: Retention = Retention()
+    subscribers: tuple[Subscriber, ...] = Field((), validate_default=True)
 
     @field_validator("bbox")
     @classmethod
@@ -78,6 +79,17 @@ class Region(Strict):
         names = [s.name for s in subscribers]
         if len(set(names)) < len(names):
             raise ValueError("two subscribers have the same name")
+        return subscribers
+
+    @field_validator("subscribers")
+    @classmethod
+    def _reviewers_are_among_them(
+        cls, subscribers: tuple[Subscriber, ...], given: ValidationInfo
+    ) -> tuple[Subscriber, ...]:
+        alerts = given.data.get("alerts")  # missing where it is at fault itself
+        names = {s.name for s in subscribers}
+        if alerts is not None and (strangers := [name for name in alerts.reviewers if name not in names]):
+            raise ValueError(f"alerts.reviewers names {', '.join(strangers)}, and no subscriber has that name")
         return subscribers
 
     @property

@@ -22,9 +22,13 @@ class Settings(BaseSettings):
         region: region.toml, or the folder that holds it, meant where a command or flow names none.
         database_url: PostgreSQL URL; None means the private server under `var_dir`.
         var_dir: everything lswarn writes: private database, rain archive, factor stacks, models, days.
-        smtp_host, smtp_port, smtp_user, smtp_password, smtp_starttls: the mail relay.
+        smtp_host, smtp_port, smtp_user, smtp_password: the mail relay.
+        smtp_starttls, smtp_tls: speak to it under TLS, after STARTTLS or from the first byte (port 465).
         mail_from: sender of warnings.
+        apprise, apprise_file: lines TAG=ADDRESS of the services that channel `apprise` reaches, or the file with them.
         webhook_secret: key of the webhook signature, `whsec_` and base64 (Standard Webhooks).
+        cap_key_file, cap_cert_file: private key and certificate (PEM) that seal CAP documents; without them documents
+            go out unsigned.
         earthdata_token: bearer token of an Earthdata account; left out, netrc is asked for `earthdata_login`.
         earthdata_login: host, and port if need be, of Earthdata's login server.
         pps_email: address registered with PPS, which is both user and password there.
@@ -43,8 +47,13 @@ class Settings(BaseSettings):
     smtp_user: str | None = None
     smtp_password: SecretStr | None = None
     smtp_starttls: bool = False
+    smtp_tls: bool = False
     mail_from: str = "lswarn@localhost"
+    apprise: SecretStr | None = None
+    apprise_file: Path | None = None
     webhook_secret: SecretStr | None = None
+    cap_key_file: Path | None = None
+    cap_cert_file: Path | None = None
     earthdata_token: SecretStr | None = None
     earthdata_login: str = Field("urs.earthdata.nasa.gov", pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
     pps_email: SecretStr | None = None

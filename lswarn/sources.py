@@ -96,10 +96,38 @@ def load_vector(
         log.info("%s: %s: %d invalid geometries repaired", context, path, broken.sum())
         frame = frame.set_geometry(make_valid(frame.geometry.values))
     if frame.empty:
-        where = f"inside {bbox}" if bbox else "in it"
-        extent = _rounded(_describe(path, layer, context)["total_bounds"])
-        raise RegionError(f"{context}: {path}: no feature {where}; it reaches over {extent}")
+        raise nothing_inside(path, layer=layer, bbox=bbox, context=context)
     return frame[[*fields, "geometry"]].reset_index(drop=True)
+
+
+def nothing_inside(path: Path, *, layer: str | None, bbox: Bounds | None, context: str) -> RegionError:
+    """What to say of a vector file without a feature where they are looked for: where it has some."""
+    where = f"inside {bbox}" if bbox else "in it"
+    extent = _describe(path, layer, context)["total_bounds"]
+    reach = f"; it reaches over {_rounded(extent)}" if extent is not None else ""
+    return RegionError(f"{context}: {path}: no feature {where}{reach}")
+
+
+def load_placeless(path: Path, *, layer: str | None, field: str, context: str) -> tuple[list[object], int]:
+    """What a look into a box never finds: features without a geometry, or with an empty one.
+
+    Returns:
+        One field of each, and how many features the file has in all.
+
+    Raises:
+        RegionError: as `load_vector`.
+    """
+    try:
+        fids, bounds = pyogrio.read_bounds(path, layer=layer)
+        nowhere = fids[~np.isfinite(bounds).all(axis=0) | ~bounds.any(axis=0)]  # some formats place the empty at 0, 0
+        if not nowhere.size:
+            return [], len(fids)
+        found = pyogrio.read_dataframe(
+            path, layer=layer, columns=[field], fids=nowhere, read_geometry=False, fid_as_index=True
+        )
+    except VECTOR_ERRORS as error:
+        raise _unreadable(path, context, error) from error
+    return list(found.get(field, found.index)), len(fids)
 
 
 def fields_of(path: Path, *, layer: str | None = None, context: str) -> list[str]:

@@ -67,7 +67,7 @@ def _cell(value: object) -> str:
         case datetime():
             return f"{value:%Y-%m-%d %H:%M}"
         case Mapping():
-            return ", ".join(f"{name.replace('_', ' ')} {_cell(part)}" for name, part in value.items())
+            return ", ".join(f"{name.replace('_', ' ')} {_cell(part)}" for name, part in value.items()) or "–"
         case list() | tuple():
             return "\n".join(_cell(part) for part in value) or "–"
     return str(value)

@@ -50,7 +50,7 @@ def test_a_day_by_hand(lswarn, house):
     assert [alert["subject"] for alert in alerts] == wet["messages"]
     rain = told(lswarn("rain", "status", "--days", "7", "--until", day.isoformat(), "--json"))
     assert {row["product"] for row in rain} == {"IMERG-Late"}
-    assert told(lswarn("deliver", "--json")) == {"delivered": 0, "refused": 0}
+    assert told(lswarn("deliver", "--json")) == {"delivered": 0, "refused": 0, "held": 0}
     assert "grade A" in lswarn("status").stdout
     (row,) = told(lswarn("runs", "--json"))
     assert (row["valid_day"], row["grade"], row["current"]) == (day.isoformat(), "A", True)
@@ -104,6 +104,7 @@ def test_the_database_by_hand(lswarn):
     assert facts["answers"]
     assert "***" in facts["database"]
     assert "up to date" in lswarn("db", "migrate").stdout
+    assert "nothing is older than it may be" in lswarn("db", "prune").stdout
 
 
 @pytest.mark.parametrize(

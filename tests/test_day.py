@@ -207,7 +207,7 @@ def test_a_publish_that_dies_leaves_nothing(house, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(line.outbox, "queue_messages", dies)
+        patch.setattr(line.release, "queue", dies)
         with pytest.raises(KeyboardInterrupt):
             house.publish(day)
     assert house.rows() == before

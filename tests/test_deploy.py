@@ -30,6 +30,9 @@ def test_the_deployments_are_of_flows_that_exist():
     assert {d["name"]: [s["cron"] for s in d["schedules"]] for d in deployments} == {
         "daily": ["30 5,15 * * *"],
         "retrain": ["0 20 1 * *"],
+        "deliver": ["*/5 * * * *"],
+        "drill": ["0 9 3 * *"],
+        "retention": ["0 23 * * 0"],
         "hindcast": [],
     }
     for deployment in deployments:

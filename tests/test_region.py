@@ -1,4 +1,5 @@
 import pytest
+from pydantic import ValidationError
 
 from lswarn.errors import RegionError
 from lswarn.region import load_region
@@ -135,3 +136,13 @@ def test_every_rule_is_in_the_digest(tmp_path):
     other = load_region(written(tmp_path, GOOD.replace("constant_mm = 120", "constant_mm = 121")))
     assert one.digest != other.digest
     assert other.digest == load_region(tmp_path).digest
+
+
+def test_reviewers_are_subscribers_and_a_review_has_some(make_region):
+    officer = {"name": "officer", "channel": "email", "address": "officer@example.org"}
+    review = {"review": ("red",), "reviewers": ("officer",)}
+    assert make_region(alerts=review, subscribers=(officer,)).alerts.review_minutes == 60
+    with pytest.raises(ValidationError, match="names officer, and no subscriber has that name"):
+        make_region(alerts=review)
+    with pytest.raises(ValidationError, match="review needs reviewers"):
+        make_region(alerts={"review": ("red",)})

@@ -28,21 +28,17 @@ class RainInput:
     forecast: bool = False
 
     @property
-    def label(self) -> str:
-        """Product and version in one; of a forecast, when it was issued."""
-        if not self.forecast:
-            return f"{self.product} {self.version}" + (", modelled" if self.grade == "E" else "")
-        return f"{self.product} forecast of {self.issued}"
+    def source(self) -> tuple[str, str, bool]:
+        """What days of one origin have in common."""
+        return self.product, self.version, self.forecast
 
     @property
-    def issued(self) -> str:
-        """When a forecast was made, for people."""
-        instant, _, rest = self.version.partition(" ")
+    def issued_at(self) -> datetime | None:
+        """When a forecast was made; None where its version does not tell."""
         try:
-            made_at = datetime.strptime(instant, "%Y-%m-%dT%HZ").replace(tzinfo=UTC)
+            return datetime.strptime(self.version.partition(" ")[0], "%Y-%m-%dT%HZ").replace(tzinfo=UTC)
         except ValueError:
-            return self.version
-        return f"{for_people(made_at.date())}, {made_at:%H} UTC" + (f" {rest}" if rest else "")
+            return None
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,8 @@ class Briefing:
         grade: of the seven days' rain, A to E.
         rain: days that are there, oldest first; `missing`: days that are not.
         gaps: names of warning areas in which rain is missing although no whole day is.
+        status: `actual`, or that it is only a `test` or an `exercise`.
+        withdrawn_by, reason: who takes the warning back and why, where it ends by that and not by the rain.
         model_id: checkpoint that was asked; empty where no rain is known at all.
         clear_after_days: complete days below a level before it is stepped down from.
         area_name: of the warning area; empty in a message about the whole region.
@@ -90,6 +88,9 @@ class Briefing:
     critical_mm: float | None = None
     critical_source: str = ""
     gaps: tuple[str, ...] = ()
+    status: str = "actual"
+    withdrawn_by: str = ""
+    reason: str = ""
 
     @property
     def rain_age_h(self) -> float:
@@ -120,7 +121,7 @@ class Briefing:
     @property
     def forecasts(self) -> tuple[RainInput, ...]:
         """The forecasts, each issue once."""
-        return tuple({each.label: each for each in self.rain if each.forecast}.values())
+        return tuple({each.source: each for each in self.rain if each.forecast}.values())
 
     def _observed(self, grade: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(each.product for each in self.rain if each.grade == grade and not each.forecast))

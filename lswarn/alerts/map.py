@@ -27,7 +27,7 @@ from matplotlib.transforms import Bbox, IdentityTransform
 from pyproj import Geod
 from shapely.geometry.base import BaseGeometry
 
-from lswarn.alerts.message import one_line
+from lswarn.alerts.words import one_line
 from lswarn.hazard.classes import UNKNOWN_HATCH, Class
 
 WHOLE_DEG = 0.3

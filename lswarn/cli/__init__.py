@@ -16,11 +16,11 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from lswarn import __version__
-from lswarn.cli import inventory, models, rain
+from lswarn.cli import alerts, assets, deliver, inventory, models, rain, verify
 from lswarn.cli.options import DAY, Json, RegionPath, clock, region_of
-from lswarn.db import outbox, server, status, store
+from lswarn.db import retention, server, status, store
 from lswarn.db.engine import database_url, migrate, open_database, shown, transaction
-from lswarn.errors import DeliveryError, LswarnError, RegionError
+from lswarn.errors import LswarnError, RegionError
 from lswarn.sections import FACTORS
 from lswarn.settings import load_settings
 from lswarn.terminal import err, progress, say, show_facts, show_table
@@ -33,15 +33,18 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database: a private PostGIS, and the schema.", no_args_is_help=True)
 region_app = typer.Typer(help="A region: its files and its ten factors.", no_args_is_help=True)
-alerts_app = typer.Typer(help="Alerts: what has been said.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 app.add_typer(region_app, name="region")
+app.add_typer(assets.app, name="assets")
 app.add_typer(inventory.app, name="inventory")
+app.add_typer(verify.events_app, name="events")
 app.add_typer(rain.app, name="rain")
 app.add_typer(models.app, name="models")
-app.add_typer(alerts_app, name="alerts")
+app.add_typer(alerts.app, name="alerts")
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(verify.verify)
+app.command()(deliver.deliver)
 
 
 def main() -> None:
@@ -101,6 +104,19 @@ def db_status(as_json: Json = False) -> None:
     """Whether the database answers and its schema is current, and where it is."""
     settings = load_settings()
     show_facts({"database": shown(open_database(settings).url), "answers": True, "schema": "current"}, as_json)
+
+
+@db_app.command("prune")
+def db_prune(region: RegionPath = None) -> None:
+    """Delete maps, zones and exposure older than `retention.zone_days`; runs, alerts and messages stay for ever.
+
+    Example: lswarn db prune my-valley
+    """
+    settings = load_settings()
+    found = region_of(region, settings)
+    with transaction(open_database(settings), found) as conn:
+        pruned = retention.prune(conn, found, found.retention.zone_days, clock())
+    say(f"{found.title}: {pruned.sentence}")
 
 
 # ── region ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,26 +244,6 @@ def hindcast(
             rows.append({"day": ran.day, "rain_grade": ran.grade, "run_id": ran.run_id} | asdict(ran.exposure))
             advance(done, str(each))
     show_table(rows, as_json)
-
-
-@app.command()
-def deliver(as_json: Json = False) -> None:
-    """Send every queued message that is due; safe to repeat, and to run from several machines."""
-    from lswarn import day
-
-    delivery = day.deliver(load_settings(), clock)
-    show_facts(asdict(delivery), as_json)
-    if delivery.refused:
-        raise DeliveryError("not every message was taken; it will be tried again")
-
-
-@alerts_app.command("list")
-def alerts_list(region: RegionPath = None, as_json: Json = False) -> None:
-    """What has been said of each warning area, newest last, and to how many it was delivered."""
-    settings = load_settings()
-    found = region_of(region, settings)
-    with transaction(open_database(settings)) as conn:
-        show_table([vars(row) for row in outbox.find_alert_history(conn, found)], as_json)
 
 
 @app.command()

@@ -10,14 +10,14 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
-from geoalchemy2 import Geometry
-from sqlalchemy import Boolean, Column, Connection, Date, Double, Integer, MetaData, Table, Text, text
+from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
+from lswarn.assets import AssetName
 from lswarn.db import tables
-from lswarn.db.engine import copy_rows
+from lswarn.db.incoming import discs, land
+from lswarn.db.subscribers import record_subscribers
 from lswarn.errors import DatabaseError, RegionError
 from lswarn.events import count, lessons
 from lswarn.grid import Grid
@@ -28,79 +28,102 @@ log = logging.getLogger(__name__)
 ELSEWHERE = "elsewhere"
 """Id of the warning area that is the rest of the region, so that no exposure falls outside all areas."""
 
-INCOMING = Table(
-    "incoming",
-    MetaData(),
-    *(Column(name, Text) for name in ("source_id", "name", "ref", "kind", "trigger", "source")),
-    Column("population", Integer),
-    Column("day", Date),
-    Column("accuracy_m", Double),
-    Column("outline", Boolean),
-    Column("slid", Boolean),
-    Column("geometry", Geometry("GEOMETRY", srid=4326, spatial_index=False)),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DROP",
-)
-"""Where a file's features land before they are merged, in one statement a kind."""
+TABLE: dict[AssetName, str] = {"roads": "road", "settlements": "settlement", "warning_areas": "warning_area"}
+GIVEN = {"road": ("name", "ref", "kind"), "settlement": ("name", "kind", "population"), "warning_area": ("name",)}
+MEASURED = {"road": ("length_m",), "settlement": ("area_m2",), "warning_area": ()}
 
-MERGE = {
+# What of a file can be hit or warned of, as it is kept. A statement that makes a table takes no parameters; the number
+# of the CRS is ours.
+ARRIVING = {
     "warning_area": """
-        INSERT INTO lswarn.warning_area (region, source_id, name, geometry)
-        SELECT :region, source_id, coalesce(nullif(name, ''), source_id), extent
+        SELECT source_id, coalesce(nullif(name, ''), source_id) AS name, extent AS geometry
         FROM incoming CROSS JOIN LATERAL (SELECT ST_Multi(ST_CollectionExtract(geometry, 3)) AS extent) AS flat
-        WHERE NOT ST_IsEmpty(extent)
-        ON CONFLICT (region, source_id) DO UPDATE
-        SET name = excluded.name, geometry = excluded.geometry, retired_at = NULL""",
+        WHERE NOT ST_IsEmpty(extent)""",
     "road": """
-        INSERT INTO lswarn.road (region, source_id, name, ref, kind, length_m, geometry)
-        SELECT :region, source_id, name, ref, kind, length_m, course
+        SELECT source_id, name, ref, kind, length_m, course AS geometry
         FROM incoming
         CROSS JOIN LATERAL (SELECT ST_Multi(ST_CollectionExtract(geometry, 2)) AS course) AS lines
-        CROSS JOIN LATERAL (SELECT ST_Length(ST_Transform(course, :srid)) AS length_m) AS measure
-        WHERE length_m > 0
-        ON CONFLICT (region, source_id) DO UPDATE
-        SET name = excluded.name, ref = excluded.ref, kind = excluded.kind, length_m = excluded.length_m,
-            geometry = excluded.geometry, retired_at = NULL""",
+        CROSS JOIN LATERAL (SELECT ST_Length(ST_Transform(course, {srid:d})) AS length_m) AS measure
+        WHERE length_m > 0""",
     "settlement": """
-        INSERT INTO lswarn.settlement (region, source_id, name, kind, population, area_m2, geometry)
-        SELECT :region, source_id, name, kind, population, ST_Area(ST_Transform(extent, :srid)), extent
+        SELECT source_id, name, kind, population, ST_Area(ST_Transform(extent, {srid:d})) AS area_m2, extent AS geometry
         FROM incoming CROSS JOIN LATERAL (SELECT ST_Multi(ST_CollectionExtract(geometry, 3)) AS extent) AS flat
-        WHERE NOT ST_IsEmpty(extent)
-        ON CONFLICT (region, source_id) DO UPDATE
-        SET name = excluded.name, kind = excluded.kind, population = excluded.population, area_m2 = excluded.area_m2,
-            geometry = excluded.geometry, retired_at = NULL""",
-    "landslide": """
-        INSERT INTO lswarn.landslide AS known
-            (region, source_id, day, accuracy_m, trigger, source, outline, slid, geometry)
-        SELECT :region, source_id, day, accuracy_m, trigger, source, outline, coalesce(slid, true), extent
-        FROM incoming CROSS JOIN LATERAL (SELECT ST_Multi(ST_CollectionExtract(geometry, 3)) AS extent) AS flat
-        WHERE NOT ST_IsEmpty(extent)
-        ON CONFLICT (region, source_id) DO UPDATE
-        SET day = excluded.day, accuracy_m = excluded.accuracy_m, trigger = excluded.trigger,
-            source = excluded.source, outline = excluded.outline, slid = excluded.slid, geometry = excluded.geometry
-        WHERE (known.day, known.accuracy_m, known.trigger, known.source, known.outline, known.slid,
-               ST_AsBinary(known.geometry))
-              IS DISTINCT FROM (excluded.day, excluded.accuracy_m, excluded.trigger, excluded.source,
-                                excluded.outline, excluded.slid, ST_AsBinary(excluded.geometry))
-        RETURNING xmax = 0 AS added""",
+        WHERE NOT ST_IsEmpty(extent)""",
 }
 
+# What it was before, of everything that a file changes or brings back. A length that is measured otherwise, in another
+# CRS, is no change of the road.
+REMEMBER = """
+    INSERT INTO lswarn.asset_change (region, kind, source_id, change, before, geometry)
+    SELECT :region, '{table}', known.source_id, CASE WHEN known.retired_at IS NULL THEN 'changed' ELSE 'returned' END,
+           jsonb_build_object({facts}, 'retired_at', known.retired_at), known.geometry
+    FROM lswarn.{table} AS known JOIN arriving AS new ON new.source_id = known.source_id
+    WHERE known.region = :region AND (known.retired_at IS NOT NULL OR {given_differ})
+    RETURNING change"""
+
+MERGE = """
+    WITH written AS (
+        INSERT INTO lswarn.{table} AS known (region, source_id, {columns}, geometry)
+        SELECT :region, source_id, {columns}, geometry FROM arriving
+        ON CONFLICT (region, source_id) DO UPDATE
+        SET {updates}, geometry = excluded.geometry, retired_at = NULL
+        WHERE known.retired_at IS NOT NULL OR {differ}
+        RETURNING xmax = 0 AS added
+    )
+    SELECT count(*) FILTER (WHERE added) FROM written"""
+
 RETIRE = """
-    UPDATE lswarn.{table} AS known SET retired_at = now()
-    WHERE region = :region AND retired_at IS NULL
-      AND NOT EXISTS (SELECT FROM incoming WHERE incoming.source_id = known.source_id)"""
+    WITH gone AS (
+        UPDATE lswarn.{table} AS known SET retired_at = now()
+        WHERE region = :region AND retired_at IS NULL
+          AND NOT EXISTS (SELECT FROM arriving WHERE arriving.source_id = known.source_id)
+        RETURNING *
+    )
+    INSERT INTO lswarn.asset_change (region, kind, source_id, change, before, geometry)
+    SELECT :region, '{table}', source_id, 'retired', jsonb_build_object({facts}, 'retired_at', NULL), geometry
+    FROM gone AS known
+    RETURNING source_id"""
+
+MERGE_LANDSLIDES = """
+    INSERT INTO lswarn.landslide AS known
+        (region, source_id, day, accuracy_m, trigger, source, outline, slid, geometry)
+    SELECT :region, source_id, day, accuracy_m, trigger, source, outline, coalesce(slid, true), extent
+    FROM incoming CROSS JOIN LATERAL (SELECT ST_Multi(ST_CollectionExtract(geometry, 3)) AS extent) AS flat
+    WHERE NOT ST_IsEmpty(extent)
+    ON CONFLICT (region, source_id) DO UPDATE
+    SET day = excluded.day, accuracy_m = excluded.accuracy_m, trigger = excluded.trigger,
+        source = excluded.source, outline = excluded.outline, slid = excluded.slid, geometry = excluded.geometry
+    WHERE (known.day, known.accuracy_m, known.trigger, known.source, known.outline, known.slid,
+           ST_AsBinary(known.geometry))
+          IS DISTINCT FROM (excluded.day, excluded.accuracy_m, excluded.trigger, excluded.source,
+                            excluded.outline, excluded.slid, ST_AsBinary(excluded.geometry))
+    RETURNING xmax = 0 AS added"""
 
 LEFT_OUT = """
     SELECT source_id FROM incoming
-    WHERE NOT EXISTS (SELECT FROM lswarn.{table} AS known
-                      WHERE known.region = :region AND known.source_id = incoming.source_id)
-    ORDER BY source_id"""
+    WHERE NOT EXISTS (SELECT FROM {kept} AS kept WHERE kept.source_id = incoming.source_id) ORDER BY source_id"""
 
-# The rest is opened by about a metre: a narrower gap between two areas is how they were drawn, not a place.
+DIGEST = """
+    UPDATE lswarn.region SET assets_digest = (
+        SELECT encode(sha256(convert_to(coalesce(string_agg(told, ' ' ORDER BY told COLLATE "C"), ''), 'UTF8')), 'hex')
+        FROM (
+            SELECT md5(('area', source_id, name, ST_AsBinary(geometry))::text) AS told
+            FROM lswarn.warning_area WHERE region = :region AND retired_at IS NULL
+            UNION ALL
+            SELECT md5(('road', source_id, name, ref, kind, ST_AsBinary(geometry))::text)
+            FROM lswarn.road WHERE region = :region AND retired_at IS NULL
+            UNION ALL
+            SELECT md5(('town', source_id, name, kind, population, ST_AsBinary(geometry))::text)
+            FROM lswarn.settlement WHERE region = :region AND retired_at IS NULL
+        ) AS assets
+    )
+    WHERE name = :region RETURNING assets_digest"""
+
 STRANDED = """
     SELECT source_id FROM lswarn.warning_area AS area JOIN lswarn.alert ON alert.area_id = area.id
     WHERE region = :region AND retired_at IS NOT NULL AND closed_on IS NULL ORDER BY source_id"""
 
+# The rest is opened by about a metre: a narrower gap between two areas is how they were drawn, not a place.
 REST = """
     INSERT INTO incoming (source_id, name, geometry)
     SELECT :elsewhere, 'Elsewhere', rest
@@ -118,8 +141,6 @@ REST = """
 def record_region(conn: Connection, region: Region, assets_digest: str) -> None:
     """Write down the region and its subscribers.
 
-    A subscriber who is gone from region.toml is told nothing more: what was still on its way to him is given up.
-
     Args:
         assets_digest: of the asset files, as now recorded by `record_assets`.
     """
@@ -132,20 +153,26 @@ def record_region(conn: Connection, region: Region, assets_digest: str) -> None:
         "made": region.made,
     }
     conn.execute(insert(tables.region).values(name=region.name, **facts).on_conflict_do_update("pk_region", set_=facts))
-    conn.execute(
-        text("UPDATE lswarn.subscriber SET retired_at = now() WHERE region = :region AND retired_at IS NULL"),
-        {"region": region.name},
-    )
-    for subscriber in region.subscribers:
-        told = {"channel": subscriber.channel, "address": subscriber.address, "areas": list(subscriber.areas)}
-        row = insert(tables.subscriber).values(region=region.name, name=subscriber.name, **told)
-        conn.execute(row.on_conflict_do_update("uq_subscriber_region_name", set_={**told, "retired_at": None}))
-    conn.execute(
-        text("""UPDATE lswarn.delivery SET status = 'dead' FROM lswarn.subscriber
-                WHERE subscriber.id = subscriber_id AND region = :region AND retired_at IS NOT NULL
-                  AND status = 'pending'"""),
-        {"region": region.name},
-    )
+    record_subscribers(conn, region)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file did to what is known of its kind.
+
+    Attributes:
+        new, changed, unchanged: features of the file; `changed` by what is given of them, or by geometry.
+        returned: were gone from the file before and are there again.
+        retired: are gone from the file now.
+        left_out: ids of those that cannot be hit, for they have no length or extent.
+    """
+
+    new: int
+    changed: int
+    unchanged: int
+    returned: int
+    retired: int
+    left_out: tuple[str, ...]
 
 
 def record_assets(
@@ -154,32 +181,59 @@ def record_assets(
     roads: gpd.GeoDataFrame,
     settlements: gpd.GeoDataFrame,
     warning_areas: gpd.GeoDataFrame,
-) -> None:
-    """Write down what can be hit, and the areas in which warnings are given.
-
-    The rest of the region becomes a warning area of its own, `elsewhere`. A settlement given as a point becomes a disc.
-    A road without length, or an area or settlement without extent, cannot be hit: it is left out with a warning.
-
-    Args:
-        roads, settlements, warning_areas: columns id, geometry and, where known, name, ref, kind, population.
+) -> dict[AssetName, Loaded]:
+    """Write down what can be hit, and the areas in which warnings are given: `record_asset` for all three.
 
     Raises:
-        RegionError: an id is missing, given twice or `elsewhere`; a population is negative; an area is no polygon; an
-            area with a warning in force is gone from the file.
+        RegionError, DatabaseError: as `record_asset`.
+    """
+    frames: dict[AssetName, gpd.GeoDataFrame] = {
+        "warning_areas": warning_areas,
+        "roads": roads,
+        "settlements": settlements,
+    }
+    return {name: record_asset(conn, region, name, frame) for name, frame in frames.items()}
+
+
+def record_asset(
+    conn: Connection,
+    region: Region,
+    name: AssetName,
+    features: gpd.GeoDataFrame,
+) -> Loaded:
+    """Write down all features of one kind: known ones are updated, those that are gone from the file are retired.
+
+    What a feature was before it changed is kept in `asset_change`. The rest of the region becomes a warning area of its
+    own, `elsewhere`. A settlement given as a point becomes a disc of
+    `point_radius_m`. A road without length, or an area or settlement
+    without extent, cannot be hit: it is left out with a warning.
+
+    Args:
+        features: columns id, geometry and, where known, name, ref, kind, population.
+
+    Raises:
+        RegionError: an id is missing, given twice or `elsewhere`; a population is negative; an area with a warning in
+            force is gone from the file.
         DatabaseError: the region is not recorded.
     """
     facts: dict[str, Any] = {"region": region.name, "srid": region.srid}
     if not conn.execute(text("SELECT 1 FROM lswarn.region WHERE name = :region"), facts).scalar():
         raise DatabaseError(f"region {region.name} is not recorded; call record_region first")
-    _land(conn, warning_areas, "warning_areas")
-    grid = Grid.from_bbox(region.bbox, region.crs, region.resolution_m).expanded(1)
-    bounds = dict(zip(("left", "bottom", "right", "top"), grid.bounds, strict=True))
-    conn.execute(text(REST), facts | bounds | {"elsewhere": ELSEWHERE})
-    _merge(conn, "warning_area", facts)
-    _land(conn, roads, "roads")
-    _merge(conn, "road", facts)
-    _land(conn, _discs(settlements, region, region.assets.settlements.point_radius_m), "settlements")
-    _merge(conn, "settlement", facts)
+    if name == "settlements":
+        features = discs(features, region, region.assets.settlements.point_radius_m)
+    land(conn, features, name)
+    if name == "warning_areas":
+        if ELSEWHERE in set(features["id"].map(str)):
+            raise RegionError(f"{name}: the id {ELSEWHERE!r} is kept for the rest of the region; give the area another")
+        grid = Grid.from_bbox(region.bbox, region.crs, region.resolution_m).expanded(1)
+        bounds = dict(zip(("left", "bottom", "right", "top"), grid.bounds, strict=True))
+        conn.execute(text(REST), facts | bounds | {"elsewhere": ELSEWHERE})
+    return _merge(conn, TABLE[name], facts)
+
+
+def record_assets_digest(conn: Connection, region: Region) -> str:
+    """Keep with the region the digest of all that can be hit, as it is now: runs say with what they were exposed."""
+    return str(conn.execute(text(DIGEST), {"region": region.name}).scalar_one())
 
 
 @dataclass(frozen=True)
@@ -221,9 +275,10 @@ def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataF
     if not conn.execute(text("SELECT 1 FROM lswarn.region WHERE name = :region"), facts).scalar():
         raise DatabaseError(f"region {region.name} is not recorded; run: lswarn region build")
     outline = shapely.get_dimensions(landslides.geometry.to_numpy()) == 2
-    discs = _discs(landslides, region, region.inventory.point_radius_m).assign(outline=outline)
-    _land(conn, discs, "inventory")
-    added = _merge(conn, "landslide", facts, retire=False)
+    land(conn, discs(landslides, region, region.inventory.point_radius_m).assign(outline=outline), "inventory")
+    added = list(conn.execute(text(MERGE_LANDSLIDES), facts).scalars())
+    conn.execute(text("ANALYZE lswarn.landslide"))
+    _left_out(conn, "landslide", "(SELECT source_id FROM lswarn.landslide WHERE region = :region)", facts)
     return Recorded(added.count(True), added.count(False), len(landslides) - len(added))
 
 
@@ -252,91 +307,57 @@ def _read(conn: Connection, query: str, **facts: Any) -> gpd.GeoDataFrame:
     return gpd.read_postgis(text(query), conn, geom_col="geometry", crs=4326, params=facts)
 
 
-def _land(conn: Connection, features: gpd.GeoDataFrame, key: str) -> None:
-    """Put a file's features into `incoming`, whatever was there before."""
-    ids = _ids(features["id"], key)
-    columns = {
-        "source_id": ids,
-        **{name: _texts(features, name) for name in ("name", "ref", "kind", "trigger", "source")},
-        "population": _population(features, ids, key),
-        "day": _nullable(features, "day"),
-        "accuracy_m": _nullable(features, "accuracy_m"),
-        **{name: _nullable(features, name) for name in ("outline", "slid")},
-        "geometry": _ewkb(features),
+def _merge(conn: Connection, table: str, facts: dict[str, Any]) -> Loaded:
+    """From `incoming` to a table of assets and their history."""
+    given, columns = GIVEN[table], (*GIVEN[table], *MEASURED[table])
+    words = {
+        "table": table,
+        "columns": ", ".join(columns),
+        "updates": ", ".join(f"{column} = excluded.{column}" for column in columns),
+        "facts": ", ".join(f"'{column}', known.{column}" for column in columns),
+        "given_differ": _differ(given, "new"),
+        "differ": _differ(columns, "excluded"),
     }
-    INCOMING.drop(conn, checkfirst=True)
-    INCOMING.create(conn)
-    copy_rows(conn, INCOMING, list(columns), zip(*columns.values(), strict=True))
-    conn.execute(text("ANALYZE incoming"))
-
-
-def _merge(conn: Connection, table: str, facts: dict[str, Any], *, retire: bool = True) -> list[bool]:
-    """Returns, where the statement tells, of each row that was written whether it is new."""
-    result = conn.execute(text(MERGE[table]), facts)
-    added = list(result.scalars()) if result.returns_rows else []
+    conn.execute(text("DROP TABLE IF EXISTS pg_temp.arriving"))
+    arriving = ARRIVING[table].format(srid=facts["srid"])
+    conn.execute(text(f"CREATE TEMPORARY TABLE arriving ON COMMIT DROP AS {arriving}"))
+    conn.execute(text("ANALYZE arriving"))
+    live = f"SELECT count(*) FROM lswarn.{table} WHERE region = :region AND retired_at IS NULL"  # noqa: S608
+    before = conn.execute(text(live), facts).scalar_one()
+    changes = list(conn.execute(text(REMEMBER.format(**words)), facts).scalars())
+    new = conn.execute(text(MERGE.format(**words)), facts).scalar_one()
     conn.execute(text(f"ANALYZE lswarn.{table}"))  # or the planner takes a full new table for an empty one
-    if left_out := conn.execute(text(LEFT_OUT.format(table=table)), facts).scalars().all():
-        log.warning("%d of %s have no extent and are left out: %s", len(left_out), table, ", ".join(left_out[:20]))
-    if retire:
-        conn.execute(text(RETIRE.format(table=table)), facts)
+    gone = list(conn.execute(text(RETIRE.format(**words)), facts).scalars())
+    left_out = _left_out(conn, table, "arriving", facts)
     if table == "warning_area" and (stranded := conn.execute(text(STRANDED), facts).scalars().all()):
         raise RegionError(
             f"warning_areas: {', '.join(stranded)} left the file with a warning in force, which nothing could end; "
             "keep the area until its all-clear"
         )
-    return added
+    if 2 * len(gone) > before:
+        log.warning(
+            "%d of %d in table %s are gone from the file and are retired; is it the right one?",
+            len(gone),
+            before,
+            table,
+        )
+    changed, returned = changes.count("changed"), changes.count("returned")
+    total = conn.execute(text("SELECT count(*) FROM arriving")).scalar_one()
+    return Loaded(new, changed, total - new - changed - returned, returned, len(gone), left_out)
 
 
-def _ids(ids: pd.Series, key: str) -> list[str]:
-    if ids.isna().any():
-        raise RegionError(f"{key}: {int(ids.isna().sum())} features have no id; give each its own in the id field")
-    if pd.api.types.is_float_dtype(ids) and (ids % 1 == 0).all():
-        ids = ids.astype("int64")
-    texts = [str(value) for value in ids]
-    if twice := sorted(pd.Series(texts)[pd.Series(texts).duplicated()].unique()):
-        raise RegionError(f"{key}: the id field is no id, since features share {', '.join(twice[:5])}")
-    if key == "warning_areas" and ELSEWHERE in texts:
-        raise RegionError(f"{key}: the id {ELSEWHERE!r} is kept for the rest of the region; give the area another one")
-    return texts
+def _differ(columns: tuple[str, ...], other: str) -> str:
+    """SQL that asks whether two rows tell different things; every vertex of a geometry counts."""
+    sides = (
+        f"({', '.join(f'{row}.{column}' for column in columns)}, ST_AsBinary({row}.geometry))"
+        for row in ("known", other)
+    )
+    return " IS DISTINCT FROM ".join(sides)
 
 
-def _texts(features: gpd.GeoDataFrame, name: str) -> list[str]:
-    if name not in features:
-        return [""] * len(features)
-    return [" ".join(str(value).split()) for value in features[name].astype(object).fillna("")]
-
-
-def _population(features: gpd.GeoDataFrame, ids: list[str], key: str) -> list[int | None]:
-    """Whole people; what is no number is unknown, with a warning."""
-    if "population" not in features:
-        return [None] * len(features)
-    given = features["population"]
-    counts = pd.to_numeric(given, errors="coerce")
-    if odd := [
-        f"{i}: {v!r}" for i, v, count in zip(ids, given, counts, strict=True) if pd.isna(count) and not pd.isna(v)
-    ]:
-        log.warning("%s: %d populations are no numbers and taken as unknown: %s", key, len(odd), ", ".join(odd[:20]))
-    if (counts < 0).any():
-        raise RegionError(f"{key}: population {counts.min():g} is negative; leave it empty where it is unknown")
-    return [None if pd.isna(count) else round(count) for count in counts]
-
-
-def _nullable(features: gpd.GeoDataFrame, name: str) -> list[Any]:
-    if name not in features:
-        return [None] * len(features)
-    return [None if pd.isna(value) else value for value in features[name].astype(object)]
-
-
-def _discs(features: gpd.GeoDataFrame, region: Region, radius_m: float) -> gpd.GeoDataFrame:
-    """A polygon as it is; of a point or line, the ground within a radius."""
-    thin = shapely.get_dimensions(features.geometry.to_numpy()) < 2
-    if not thin.any():
-        return features
-    shapes = features.geometry.to_crs(4326)
-    shapes[thin] = shapes[thin].to_crs(region.crs).buffer(radius_m).to_crs(4326)
-    return features.set_geometry(shapes)
-
-
-def _ewkb(features: gpd.GeoDataFrame) -> Any:
-    shapes = shapely.make_valid(shapely.force_2d(features.geometry.to_crs(4326).to_numpy()))
-    return shapely.to_wkb(shapely.set_srid(shapes, 4326), hex=True, include_srid=True)
+def _left_out(conn: Connection, table: str, kept: str, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Ids of what landed but was not kept, with a warning."""
+    ids = conn.execute(text(LEFT_OUT.format(kept=kept)), facts).scalars().all()
+    if ids:
+        log.warning("%d of %s have no extent and are left out: %s", len(ids), table, ", ".join(ids[:20]))
+    return tuple(ids)

@@ -14,8 +14,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from psycopg import sql
-from sqlalchemy import URL, Engine, Table, create_engine, make_url, text
+from sqlalchemy import URL, Table, create_engine, make_url, text
 from sqlalchemy import Connection as Connection  # what `transaction` yields, for those who pass it on
+from sqlalchemy import Engine as Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from lswarn.db import server

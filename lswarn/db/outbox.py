@@ -1,290 +1,251 @@
-"""What was said, to whom, and whether it arrived.
+"""To whom it is said, and whether it arrived.
 
-Alerts and their messages are written in the transaction that publishes the run. Delivery comes after it: a worker takes
-a delivery on by moving its due time ahead, sends, and marks it. One that dies between sending and marking has the
-message sent again once its lease is over, with the same idempotency key; none is lost.
+Messages are queued in the transaction that publishes the run (`alerts.py`), and addressed when they are released;
+delivery comes after it: a worker takes a delivery on by moving its due time ahead, sends, and marks it. One that dies
+between sending and marking has the message sent again once its lease is over, with the same idempotency key; none is
+lost. Messages that share a mail are one delivery each: the first carries the others, and is what workers see.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Engine, Row, text
 
-from lswarn.alerts.message import AlertMessage, Outgoing
-from lswarn.alerts.policy import AlertChange, AlertState, Kind, Level
+from lswarn.alerts.message import AlertMessage, Translation
+from lswarn.alerts.outgoing import Outgoing
+from lswarn.alerts.policy import Kind, Level
 from lswarn.db.engine import transaction
-from lswarn.errors import DatabaseError
-from lswarn.region import Region
 
 LEASE = timedelta(minutes=15)
 """How long a worker may take over what it claimed before somebody else takes it on."""
 
-BACKOFF = timedelta(minutes=1)
-BACKOFF_MAX = timedelta(hours=1)
-TRIES = 50
-"""Attempts until a delivery is given up: about two days."""
+FARTHEST = timedelta(hours=2)
+"""Nothing is put off for longer: what is due later than that was queued by a clock that was wrong."""
 
 
 @dataclass(frozen=True)
-class AlertEvent:
-    """One message of an alert's history; `area_id` and `area_name` are empty for missing rain.
+class DeadLetter:
+    """A message that was given up on its way to one subscriber.
 
     Attributes:
-        sent, pending, dead: deliveries of it.
+        channel, lane: how it was sent; `name` is the subscriber's.
+        last_error: empty where it was never tried.
     """
 
-    alert_id: int | None
-    area_id: str
-    area_name: str
-    kind: Kind
-    level: Level
-    valid_day: date
+    delivery_id: int
+    region: str
+    name: str
+    channel: str
+    lane: str
     subject: str
-    queued_at: datetime
-    sent: int
-    pending: int
-    dead: int
+    valid_day: date
+    tries: int
+    last_error: str
 
 
-def find_alerts(conn: Connection, region: Region) -> dict[str, AlertState]:
-    """The open alerts, by warning area."""
-    query = text("""
-        SELECT area.source_id AS area_id, level, opened_on, below, told, outlook_only
-        FROM lswarn.alert JOIN lswarn.warning_area AS area ON area.id = alert.area_id
-        WHERE area.region = :region AND closed_on IS NULL ORDER BY area.source_id""")
-    return {
-        row.area_id: AlertState(
-            row.area_id,
-            Level(row.level),
-            row.opened_on,
-            tuple((date.fromisoformat(day), Level(level)) for day, level in row.below),
-            frozenset(row.told),
-            row.outlook_only,
-        )
-        for row in conn.execute(query, {"region": region.name})
-    }
+def queue_deliveries(
+    conn: Connection, message_ids: Sequence[int], at: datetime, *, names: Sequence[str] | None = None
+) -> int:
+    """Address messages that may go out to their subscribers. Repeated, it adds nothing.
 
-
-def record_alerts(
-    conn: Connection,
-    region: Region,
-    before: Mapping[str, AlertState],
-    after: Mapping[str, AlertState],
-    changes: Sequence[AlertChange],
-    runs: Mapping[date, int],
-    decided_on: date,
-) -> None:
-    """Keep the state a decision left: open what is new, update what stays, close what is gone.
+    A subscriber is told of his areas, from his level on: and whoever was last told of an alert at his level or above is
+    told that it stepped down, and whoever was told of it at all is told that it ended. Missing rain concerns everybody.
 
     Args:
-        before, after: open alerts by warning area, as the decision found and left them.
-        changes: what is to be said; the other alerts keep the run and day of their last message.
-        runs: the run that each change came from, by its valid day; without any nothing was decided.
-        decided_on: last observed day.
-
-    Raises:
-        DatabaseError: an alert of a warning area that is not recorded.
-    """
-    if not runs:
-        return
-    facts = {"region": region.name, "day": decided_on}
-    newest_run = max(runs.values())
-    said = {change.area_id: runs[change.valid_day] for change in changes}
-    keep = text("""
-        INSERT INTO lswarn.alert (area_id, level, opened_on, changed_on, run_id, below, told, outlook_only)
-        SELECT id, :level, :opened_on, :day, :run_id, :below, :told, :outlook_only
-        FROM lswarn.warning_area WHERE region = :region AND source_id = :area_id
-        ON CONFLICT (area_id, hazard) WHERE closed_on IS NULL DO UPDATE
-        SET level = excluded.level, below = excluded.below, told = excluded.told,
-            outlook_only = excluded.outlook_only,
-            changed_on = CASE WHEN :said THEN excluded.changed_on ELSE alert.changed_on END,
-            run_id = CASE WHEN :said THEN excluded.run_id ELSE alert.run_id END
-        """).bindparams(_json("below"))
-    for state in after.values():
-        told = {
-            "area_id": state.area_id,
-            "level": state.level.value,
-            "opened_on": state.opened_on,
-            "below": [[day.isoformat(), level.value] for day, level in state.below],
-            "told": sorted(state.told),
-            "outlook_only": state.outlook_only,
-            "said": state.area_id in said,
-            "run_id": said.get(state.area_id, newest_run),
-        }
-        if not conn.execute(keep, facts | told).rowcount:
-            raise DatabaseError(f"region {region.name} has no warning area {state.area_id} to keep an alert of")
-    close = text("""
-        UPDATE lswarn.alert SET level = 0, closed_on = :day, changed_on = :day, run_id = :run_id
-        FROM lswarn.warning_area AS area
-        WHERE area.id = area_id AND region = :region AND source_id = :area_id AND closed_on IS NULL""")
-    for area_id in sorted(before.keys() - after.keys()):
-        conn.execute(close, facts | {"area_id": area_id, "run_id": said.get(area_id, newest_run)})
-
-
-def queue_messages(conn: Connection, region: Region, messages: Sequence[AlertMessage], queued_at: datetime) -> int:
-    """Queue messages for every subscriber of their areas; call after `record_alerts`.
-
-    One change of one run is said once, and missing rain once a day, however often it is queued.
+        message_ids: of one run. For a subscriber who wants a digest they go in one mail, also where one address has
+            several subscriptions.
+        at: when they are due.
+        names: only to these subscribers, whatever they chose; left out, to all whom it concerns.
 
     Returns:
-        How many messages are new.
+        How many deliveries are new.
     """
-    add = text("""
-        INSERT INTO lswarn.alert_message
-            (region, alert_id, run_id, kind, level, valid_day, subject, text, html, payload, map_png, queued_at)
-        SELECT :region,
-               (SELECT max(alert.id) FROM lswarn.alert JOIN lswarn.warning_area AS area ON area.id = alert.area_id
-                WHERE area.region = :region AND area.source_id = :area_id),
-               (SELECT id FROM lswarn.run WHERE region = :region AND valid_day = :valid_day AND superseded_at IS NULL
-                AND kind = CASE WHEN :lead_days > 0 THEN 'outlook' ELSE 'observed' END),
-               :kind, :level, :valid_day, :subject, :text, :html, :payload, :map_png, :queued_at
-        ON CONFLICT DO NOTHING
-        RETURNING id""").bindparams(_json("payload"))
-    address = text("""
+    told = """(SELECT earlier.level
+               FROM lswarn.delivery AS known JOIN lswarn.alert_message AS earlier ON earlier.id = known.message_id
+               WHERE known.subscriber_id = subscriber.id AND earlier.alert_id = message.alert_id
+                 AND earlier.id < message.id AND earlier.kind <> 'review'
+               ORDER BY earlier.id DESC LIMIT 1)"""
+    concerns = f"""(
+        (areas = '{{}}' OR area.source_id IS NULL OR area.source_id = ANY(areas))
+        AND (message.alert_id IS NULL OR message.level >= subscriber.level
+             OR {told} >= CASE WHEN message.level = 0 THEN 0 ELSE subscriber.level END))"""
+    address = text(f"""
         INSERT INTO lswarn.delivery (message_id, subscriber_id, due_at)
-        SELECT :message_id, id, :queued_at FROM lswarn.subscriber
-        WHERE region = :region AND retired_at IS NULL
-          AND (areas = '{}' OR CAST(:area_id AS text) IS NULL OR :area_id = ANY(areas))""")
-    new = 0
-    for message in messages:
-        facts = {
-            "region": region.name,
-            "area_id": message.area_id,
-            "kind": message.kind.value,
-            "level": message.level.value,
-            "valid_day": message.valid_day,
-            "lead_days": message.lead_days,
-            "subject": message.subject,
-            "text": message.text,
-            "html": message.html,
-            "payload": message.payload,
-            "map_png": message.map_png,
-            "queued_at": queued_at,
-        }
-        if message_id := conn.execute(add, facts).scalar():
-            conn.execute(address, facts | {"message_id": message_id})
-            new += 1
-    return new
+        SELECT message.id, subscriber.id, :at
+        FROM lswarn.alert_message AS message
+        JOIN lswarn.subscriber AS subscriber ON subscriber.region = message.region AND retired_at IS NULL
+        LEFT JOIN lswarn.alert AS alert ON alert.id = message.alert_id
+        LEFT JOIN lswarn.warning_area AS area ON area.id = alert.area_id
+        WHERE message.id = ANY(:ids)
+          AND {"subscriber.name = ANY(:names)" if names is not None else concerns}
+        ORDER BY message.id, subscriber.id
+        ON CONFLICT (message_id, subscriber_id) DO NOTHING
+        RETURNING id""")  # noqa: S608 (of our own words alone)
+    facts = {"ids": list(message_ids), "at": at} | ({"names": list(names)} if names is not None else {})
+    new = list(conn.execute(address, facts).scalars())
+    share = text("""
+        WITH mail AS (
+            SELECT delivery.id, min(delivery.id) OVER (PARTITION BY channel, address, language) AS first
+            FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id
+            WHERE delivery.id = ANY(:new) AND digest
+        )
+        UPDATE lswarn.delivery SET carried_by = first FROM mail WHERE mail.id = delivery.id AND first <> mail.id""")
+    if len(message_ids) > 1 or len(new) > 1:
+        conn.execute(share, {"new": new})
+    return len(new)
 
 
 def claim_deliveries(engine: Engine, now: datetime, limit: int) -> list[Outgoing]:
     """Take on up to `limit` due deliveries, oldest first; until `LEASE` is over nobody else gets them.
 
+    Those of a lane whose circuit is open stay where they are. What is due farther ahead than anything is put off was
+    queued before the clock was set back, and is due at once.
+
     Raises:
         DatabaseDown: no connection.
     """
-    query = text("""
-        WITH taken AS (
-            UPDATE lswarn.delivery SET due_at = :lease
-            WHERE id IN (SELECT id FROM lswarn.delivery WHERE status = 'pending' AND due_at <= :now
-                         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
-            RETURNING id, message_id, subscriber_id, idempotency_key
+    claim = text("""
+        WITH due AS MATERIALIZED (
+            SELECT delivery.id
+            FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id
+            WHERE status = 'pending' AND carried_by IS NULL
+              AND (due_at <= :now OR due_at > CASE tries WHEN 0 THEN :leases ELSE :farthest END)
+              AND NOT EXISTS (SELECT FROM lswarn.circuit
+                              WHERE circuit.lane = subscriber.lane AND open_until > :now AND open_until <= :farthest)
+            ORDER BY due_at, delivery.id LIMIT :limit FOR UPDATE OF delivery SKIP LOCKED
         )
-        SELECT taken.id AS delivery_id, idempotency_key, channel, address, area.source_id AS area_id,
-               message.kind, message.level, message.valid_day, subject, text, html, payload, map_png,
-               coalesce(run.lead_days, 0) AS lead_days
-        FROM taken
-        JOIN lswarn.alert_message AS message ON message.id = message_id
-        JOIN lswarn.subscriber AS subscriber ON subscriber.id = subscriber_id
+        UPDATE lswarn.delivery SET due_at = :lease FROM due WHERE due.id = delivery.id RETURNING delivery.id""")
+    parts = text("""
+        SELECT coalesce(carried_by, delivery.id) AS carrier, message_id, idempotency_key, tries, channel, address,
+               language, allow_private, lane
+        FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id
+        WHERE (delivery.id = ANY(:ids) OR carried_by = ANY(:ids)) AND status = 'pending'
+        ORDER BY carrier, carried_by NULLS FIRST, message_id""")
+    # Two leases: a worker whose clock is a little behind must not take what another has in hand.
+    times = {"now": now, "lease": now + LEASE, "leases": now + 2 * LEASE, "farthest": now + FARTHEST}
+    with transaction(engine) as conn:
+        ids = list(conn.execute(claim, times | {"limit": limit}).scalars())
+        if not ids:
+            return []
+        rows = conn.execute(parts, {"ids": ids}).all()
+        messages = find_messages(conn, {row.message_id for row in rows})
+    carried: dict[int, list[Row]] = {}
+    for row in rows:
+        carried.setdefault(row.carrier, []).append(row)
+    return [
+        Outgoing(
+            carrier,
+            str(first.idempotency_key),
+            first.channel,
+            first.address,
+            tuple(messages[id_] for id_ in dict.fromkeys(row.message_id for row in (first, *others))),
+            language=first.language,
+            allow_private=first.allow_private,
+            lane=first.lane,
+            tries=first.tries,
+        )
+        for carrier, (first, *others) in carried.items()
+    ]
+
+
+def find_messages(conn: Connection, ids: set[int]) -> dict[int, AlertMessage]:
+    """Messages as they were queued, by their keys."""
+    query = text("""
+        SELECT message.id, area.source_id AS area_id, message.kind, message.level, message.valid_day, subject, text,
+               html, payload, map_png, coalesce(run.lead_days, 0) AS lead_days, message.status, translations
+        FROM lswarn.alert_message AS message
         LEFT JOIN lswarn.run AS run ON run.id = message.run_id
         LEFT JOIN lswarn.alert AS alert ON alert.id = alert_id
         LEFT JOIN lswarn.warning_area AS area ON area.id = alert.area_id
-        ORDER BY taken.id""")
-    with transaction(engine) as conn:
-        rows = conn.execute(query, {"now": now, "lease": now + LEASE, "limit": limit}).all()
-    return [
-        Outgoing(
-            row.delivery_id,
-            str(row.idempotency_key),
-            row.channel,
-            row.address,
-            AlertMessage(
-                row.area_id,
-                Kind(row.kind),
-                Level(row.level),
-                row.valid_day,
-                row.subject,
-                row.text,
-                row.html,
-                row.payload,
-                bytes(row.map_png),
-                row.lead_days,
-            ),
+        WHERE message.id = ANY(:ids)""")
+    return {
+        row.id: AlertMessage(
+            row.area_id,
+            Kind(row.kind),
+            Level(row.level),
+            row.valid_day,
+            row.subject,
+            row.text,
+            row.html,
+            row.payload,
+            bytes(row.map_png),
+            row.lead_days,
+            row.status,
+            {language: Translation(**words) for language, words in row.translations.items()},
         )
-        for row in rows
-    ]
+        for row in conn.execute(query, {"ids": list(ids)})
+    }
+
+
+_ATTEMPT = """
+    INSERT INTO lswarn.delivery_attempt (delivery_id, attempted_at, address, error)
+    SELECT delivery.id, :at, coalesce(substring(address FROM '^https?://[^/?#]*'), address), :error
+    FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id WHERE delivery.id = :id"""
 
 
 def mark_delivered(conn: Connection, delivery_id: int, at: datetime) -> None:
-    """It was accepted. Marked twice, it stays accepted when it first was."""
-    _record_attempt(conn, delivery_id, at, None)
-    conn.execute(
-        text("""UPDATE lswarn.delivery SET status = 'sent', delivered_at = :at
-                WHERE id = :id AND status <> 'sent'"""),
-        {"id": delivery_id, "at": at},
-    )
+    """It was accepted, with all it carried, and its lane works. Marked twice, it stays accepted when it first was.
+
+    The disk is not waited for: should the server lose its power within the next half second, the message is sent again
+    under its key, as after any other crash.
+    """
+    query = text(f"""
+        WITH attempt AS ({_ATTEMPT}),
+        works AS (
+            DELETE FROM lswarn.circuit USING lswarn.delivery, lswarn.subscriber
+            WHERE delivery.id = :id AND subscriber.id = subscriber_id AND circuit.lane = subscriber.lane
+        ),
+        unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+        UPDATE lswarn.delivery SET status = 'sent', delivered_at = :at, tries = tries + 1 FROM unhurried
+        WHERE (id = :id OR carried_by = :id) AND status <> 'sent'""")  # noqa: S608 (of our own words alone)
+    conn.execute(query, {"id": delivery_id, "at": at, "error": None})
 
 
-def mark_failed(conn: Connection, delivery_id: int, at: datetime, error: str, *, permanent: bool) -> None:
-    """It was not accepted: try again later, ever later, or give up.
+def mark_failed(conn: Connection, delivery_id: int, at: datetime, error: str, *, again_at: datetime | None) -> None:
+    """It was not accepted.
 
     Args:
-        permanent: trying again cannot help.
+        again_at: when to try again; None to give up.
     """
-    _record_attempt(conn, delivery_id, at, error)
-    conn.execute(
-        text("""
-            UPDATE lswarn.delivery
-            SET status = CASE WHEN :permanent OR tried >= :tries THEN 'dead' ELSE 'pending' END,
-                due_at = CAST(:at AS timestamptz)
-                    + least(CAST(:backoff AS interval) * power(2, least(tried, 20) - 1), CAST(:most AS interval))
-                    * (0.5 + random())  -- jitter, so that many which failed together do not come back together
-            FROM (SELECT count(*) AS tried FROM lswarn.delivery_attempt WHERE delivery_id = :id) AS attempts
-            WHERE id = :id AND status = 'pending'"""),
-        {
-            "id": delivery_id,
-            "at": at,
-            "permanent": permanent,
-            "tries": TRIES,
-            "backoff": BACKOFF,
-            "most": BACKOFF_MAX,
-        },
-    )
+    query = text(f"""
+        WITH attempt AS ({_ATTEMPT})
+        UPDATE lswarn.delivery
+        SET status = CASE WHEN CAST(:again_at AS timestamptz) IS NULL THEN 'dead' ELSE 'pending' END,
+            due_at = coalesce(:again_at, due_at), tries = tries + 1
+        WHERE (id = :id OR carried_by = :id) AND status = 'pending'""")  # noqa: S608 (of our own words alone)
+    conn.execute(query, {"id": delivery_id, "at": at, "error": error, "again_at": again_at})
 
 
-def find_alert_history(conn: Connection, region: Region) -> list[AlertEvent]:
-    """Everything that was said, oldest first."""
+def mark_waiting(conn: Connection, delivery_ids: Sequence[int], at: datetime) -> None:
+    """They were claimed and not tried: whoever comes next may have them."""
+    query = text("UPDATE lswarn.delivery SET due_at = :at WHERE id = ANY(:ids) AND status = 'pending'")
+    conn.execute(query, {"ids": list(delivery_ids), "at": at})
+
+
+def find_dead_letters(conn: Connection, region: str | None = None) -> list[DeadLetter]:
+    """What was given up on its way to somebody who still is a subscriber, oldest first; of one region or of all."""
     query = text("""
-        SELECT alert_id, coalesce(area.source_id, '') AS area_id, coalesce(area.name, '') AS area_name, kind,
-               message.level, valid_day, subject, queued_at, sent, pending, dead
-        FROM lswarn.alert_message AS message
-        LEFT JOIN lswarn.alert AS alert ON alert.id = alert_id
-        LEFT JOIN lswarn.warning_area AS area ON area.id = alert.area_id
-        CROSS JOIN LATERAL (
-            SELECT count(*) FILTER (WHERE status = 'sent') AS sent,
-                   count(*) FILTER (WHERE status = 'pending') AS pending,
-                   count(*) FILTER (WHERE status = 'dead') AS dead
-            FROM lswarn.delivery WHERE message_id = message.id
-        ) AS deliveries
-        WHERE message.region = :region ORDER BY message.id""")
-    return [
-        AlertEvent(**{**row, "kind": Kind(row["kind"]), "level": Level(row["level"])})
-        for row in conn.execute(query, {"region": region.name}).mappings()
-    ]
+        SELECT delivery.id AS delivery_id, subscriber.region, name, channel, lane, subject, valid_day, tries,
+               coalesce((SELECT error FROM lswarn.delivery_attempt
+                         WHERE delivery_id = coalesce(carried_by, delivery.id) AND error IS NOT NULL
+                         ORDER BY id DESC LIMIT 1), '') AS last_error
+        FROM lswarn.delivery
+        JOIN lswarn.subscriber ON subscriber.id = subscriber_id
+        JOIN lswarn.alert_message AS message ON message.id = message_id
+        WHERE delivery.status = 'dead' AND retired_at IS NULL
+          AND (CAST(:region AS text) IS NULL OR subscriber.region = :region)
+        ORDER BY delivery.id""")
+    return [DeadLetter(**row) for row in conn.execute(query, {"region": region}).mappings()]
 
 
-def _record_attempt(conn: Connection, delivery_id: int, at: datetime, error: str | None) -> None:
-    conn.execute(
-        text("""
-            INSERT INTO lswarn.delivery_attempt (delivery_id, attempted_at, address, error)
-            SELECT delivery.id, :at, address, :error
-            FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id WHERE delivery.id = :id"""),
-        {"id": delivery_id, "at": at, "error": error},
-    )
+def queue_dead_again(conn: Connection, at: datetime) -> int:
+    """Queue what was given up once more, with its old key and all its attempts ahead of it.
 
-
-def _json(name: str) -> Any:
-    return bindparam(name, type_=JSONB)
+    Returns:
+        How many deliveries.
+    """
+    query = text("""
+        UPDATE lswarn.delivery SET status = 'pending', due_at = :at, tries = 0 FROM lswarn.subscriber
+        WHERE subscriber.id = subscriber_id AND status = 'dead' AND retired_at IS NULL""")
+    return conn.execute(query, {"at": at}).rowcount

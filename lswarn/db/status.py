@@ -5,6 +5,12 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
+from lswarn.db.circuit import find_failing_lanes
+from lswarn.db.outbox import find_dead_letters
+
+MOST_LETTERS = 5
+"""So many of what was given up are named; `lswarn deliver --list-dead` names all."""
+
 
 @dataclass(frozen=True)
 class LastRun:
@@ -39,7 +45,10 @@ class Status:
         zones, exceedances, exposed_roads, exposed_settlements: of the last run.
         outlook: None where none reaches beyond the last run.
         open_alerts: warning areas with an open alert.
+        waiting_drafts: messages that wait for a person.
         pending_deliveries, failed_deliveries: on their way, and given up.
+        dead_letters: of those given up, the newest that somebody still waits for, in words.
+        failing_lanes: mail relay, hosts and services that took nothing since their last failures, in words.
     """
 
     region: str
@@ -50,8 +59,11 @@ class Status:
     exposed_settlements: int
     outlook: Outlook | None
     open_alerts: int
+    waiting_drafts: int
     pending_deliveries: int
     failed_deliveries: int
+    dead_letters: tuple[str, ...] = ()
+    failing_lanes: tuple[str, ...] = ()
 
 
 def find_regions(conn: Connection) -> list[str]:
@@ -73,6 +85,8 @@ def find_status(conn: Connection, region: str) -> Status:
                    (SELECT count(DISTINCT settlement_id) FROM lswarn.settlement_exposure
                     WHERE run_id = :run_id) AS exposed_settlements,
                    (SELECT count(*) FROM lswarn.alert_now WHERE region = :region) AS open_alerts,
+                   (SELECT count(*) FROM lswarn.alert_message
+                    WHERE region = :region AND approval = 'waiting') AS waiting_drafts,
                    count(*) FILTER (WHERE delivery.status = 'pending') AS pending_deliveries,
                    count(*) FILTER (WHERE delivery.status = 'dead') AS failed_deliveries
             FROM lswarn.delivery JOIN lswarn.alert_message AS message ON message.id = message_id
@@ -88,10 +102,15 @@ def find_status(conn: Connection, region: str) -> Status:
             FROM lswarn.outlook_run AS run WHERE region = :region ORDER BY valid_day DESC LIMIT 1"""),
         facts,
     ).mappings()
+    dead = find_dead_letters(conn, region)[-MOST_LETTERS:]
     outlooks = [Outlook(**row) for row in ahead]
     return Status(
         region=region,
         last_run=LastRun(run.valid_day, run.grade, run.status) if run else None,
         outlook=outlooks[0] if outlooks else None,
+        dead_letters=tuple(f"{each.name}: {each.subject} ({each.last_error or 'not tried'})" for each in dead),
+        failing_lanes=tuple(
+            f"{each.lane}: {each.failures} times in a row, {each.error}" for each in find_failing_lanes(conn, region)
+        ),
         **counts.one(),
     )

@@ -19,6 +19,10 @@ from sqlalchemy.dialects.postgresql import insert
 from lswarn.alerts.policy import Hit
 from lswarn.db import tables
 from lswarn.db.engine import copy_rows
+from lswarn.db.exposure import Exposure as Exposure  # part of what `publish` says, for those who pass it on
+from lswarn.db.exposure import find_exposure, record_exposure
+from lswarn.db.lineage import record_lineage
+from lswarn.db.tiles import record_tiles
 from lswarn.errors import DatabaseError
 from lswarn.rain.grade import Grade
 from lswarn.region import Region
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from lswarn.hazard.assess import Assessment  # not at run time: with it comes torch
 
 FINDINGS = (
+    tables.run_tile,
+    tables.zone_lineage,
+    tables.exposure_total,
     tables.road_exposure,
     tables.settlement_exposure,
     tables.susceptibility_zone,
@@ -37,18 +44,6 @@ FINDINGS = (
 
 Kind = Literal["observed", "outlook", "hindcast"]
 """`outlook`: of a day that was not over; `hindcast`: of a past day, with what had been published by then."""
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """What a run found, all told: zones of class high and above, and what lies in them."""
-
-    zones: int
-    exceedances: int
-    roads: int
-    road_m: float
-    settlements: int
-    people: int
 
 
 @dataclass(frozen=True)
@@ -97,54 +92,6 @@ class MapLayers:
     settlements: gpd.GeoDataFrame
 
 
-ROAD_EXPOSURE = """
-    WITH stretch AS MATERIALIZED (
-        SELECT zone.id AS zone_id, road.id AS road_id, zone.class, zone.probability_mean, zone.probability_max,
-               ST_CollectionExtract(ST_Intersection(road.geometry, zone.geometry), 2) AS geometry
-        FROM lswarn.susceptibility_zone AS zone
-        JOIN lswarn.road AS road ON ST_Intersects(road.geometry, zone.geometry)
-        WHERE zone.run_id = :run_id AND road.region = :region AND road.retired_at IS NULL
-    ), part AS MATERIALIZED (
-        SELECT zone_id, road_id, area.id AS area_id, class, probability_mean, probability_max,
-               ST_Multi(CASE WHEN ST_Covers(area.geometry, stretch.geometry) THEN stretch.geometry
-                        ELSE ST_CollectionExtract(ST_Intersection(stretch.geometry, area.geometry), 2) END) AS geometry
-        FROM stretch
-        JOIN lswarn.warning_area AS area ON ST_Intersects(area.geometry, stretch.geometry)
-        WHERE area.region = :region AND area.retired_at IS NULL
-    )
-    INSERT INTO lswarn.road_exposure
-        (run_id, zone_id, road_id, area_id, class, length_m, probability_mean, probability_max, geometry)
-    SELECT :run_id, zone_id, road_id, area_id, class, length_m, probability_mean, probability_max, geometry
-    FROM part CROSS JOIN LATERAL (SELECT ST_Length(ST_Transform(geometry, :srid)) AS length_m) AS measure
-    WHERE length_m > 0"""
-
-SETTLEMENT_EXPOSURE = """
-    WITH piece AS MATERIALIZED (
-        SELECT zone.id AS zone_id, settlement.id AS settlement_id, settlement.population,
-               settlement.area_m2 AS whole_m2, zone.class, zone.probability_mean, zone.probability_max,
-               ST_CollectionExtract(ST_Intersection(settlement.geometry, zone.geometry), 3) AS geometry
-        FROM lswarn.susceptibility_zone AS zone
-        JOIN lswarn.settlement AS settlement ON ST_Intersects(settlement.geometry, zone.geometry)
-        WHERE zone.run_id = :run_id AND settlement.region = :region AND settlement.retired_at IS NULL
-    ), part AS MATERIALIZED (
-        SELECT zone_id, settlement_id, area.id AS area_id, population, whole_m2, class, probability_mean,
-               probability_max,
-               ST_Multi(CASE WHEN ST_Covers(area.geometry, piece.geometry) THEN piece.geometry
-                        ELSE ST_CollectionExtract(ST_Intersection(piece.geometry, area.geometry), 3) END) AS geometry
-        FROM piece
-        JOIN lswarn.warning_area AS area ON ST_Intersects(area.geometry, piece.geometry)
-        WHERE area.region = :region AND area.retired_at IS NULL
-    )
-    INSERT INTO lswarn.settlement_exposure (run_id, zone_id, settlement_id, area_id, class, area_m2, area_share, people,
-                                            probability_mean, probability_max, geometry)
-    SELECT :run_id, zone_id, settlement_id, area_id, class, area_m2, area_share, round(area_share * population),
-           probability_mean, probability_max, geometry
-    FROM part
-    CROSS JOIN LATERAL (SELECT ST_Area(ST_Transform(geometry, :srid)) AS area_m2) AS measure
-    CROSS JOIN LATERAL (SELECT least(area_m2 / whole_m2, 1) AS area_share) AS share
-    WHERE area_m2 > 0"""
-
-
 def publish(
     conn: Connection,
     region: Region,
@@ -165,28 +112,33 @@ def publish(
     Raises:
         DatabaseError: the region, or a warning area the assessment names, is not recorded.
     """
-    facts: dict[str, Any] = {"region": region.name, "day": assessment.day, "kind": kind, "srid": region.srid}
+    facts: dict[str, Any] = {"region": region.name, "day": assessment.day, "kind": kind}
     known = conn.execute(text("SELECT assets_digest FROM lswarn.region WHERE name = :region"), facts).scalar()
     if known is None:
         raise DatabaseError(f"region {region.name} is not recorded; run: lswarn region build")
     made_from = (assessment.key, known)
-    query = """SELECT id, key, assets_digest FROM lswarn.run
+    query = """SELECT id, key, assets_digest, pruned_at FROM lswarn.run
                WHERE region = :region AND valid_day = :day AND kind = :kind AND superseded_at IS NULL"""
     before = conn.execute(text(query), facts).one_or_none()
-    if before and made_from == (before.key, before.assets_digest):
-        return Published(before.id, True, _exposure(conn, before.id))
+    if before and made_from == (before.key, before.assets_digest) and before.pruned_at is None:
+        return Published(before.id, True, find_exposure(conn, before.id))
     if before:
-        _supersede(conn, before.id, published_at)
+        query = "UPDATE lswarn.run SET superseded_at = :at WHERE id = :run_id"
+        conn.execute(text(query), {"at": published_at, "run_id": before.id})
     run_id = _record_run(conn, region, assessment, kind, known, software, published_at)
     _record_findings(conn, region, run_id, assessment)
-    conn.execute(text("ANALYZE lswarn.susceptibility_zone"))
-    conn.execute(text(ROAD_EXPOSURE), facts | {"run_id": run_id})
-    conn.execute(text(SETTLEMENT_EXPOSURE), facts | {"run_id": run_id})
-    return Published(run_id, False, _exposure(conn, run_id))
+    record_tiles(conn, run_id, assessment.classes)
+    # Or the planner takes the run for one without zones, which is not worth a second core.
+    conn.execute(text("ANALYZE lswarn.susceptibility_zone (run_id)"))
+    record_exposure(conn, region, run_id, before.id if before else None)
+    if kind == "observed":
+        record_lineage(conn, run_id)
+    if before:
+        _forget_findings(conn, before.id)
+    return Published(run_id, False, find_exposure(conn, run_id))
 
 
-def _supersede(conn: Connection, run_id: int, at: datetime) -> None:
-    conn.execute(text("UPDATE lswarn.run SET superseded_at = :at WHERE id = :run_id"), {"at": at, "run_id": run_id})
+def _forget_findings(conn: Connection, run_id: int) -> None:
     for table in FINDINGS:
         conn.execute(table.delete().where(table.c.run_id == run_id))
 
@@ -250,44 +202,36 @@ def _record_findings(conn: Connection, region: Region, run_id: int, found: "Asse
     copy_rows(conn, tables.class_area, ["run_id", "area_id", "class", "area_m2"], rows)
 
 
-def _exposure(conn: Connection, run_id: int) -> Exposure:
-    query = text("""
-        SELECT (SELECT count(*) FROM lswarn.susceptibility_zone WHERE run_id = :run_id) AS zones,
-               (SELECT count(*) FROM lswarn.rainfall_exceedance WHERE run_id = :run_id) AS exceedances,
-               roads, road_m, settlements, people
-        FROM (SELECT count(DISTINCT road_id) AS roads, coalesce(sum(length_m), 0) AS road_m
-              FROM lswarn.road_exposure WHERE run_id = :run_id) AS road
-        CROSS JOIN (SELECT count(DISTINCT settlement_id) AS settlements, coalesce(sum(people), 0) AS people
-                    FROM lswarn.settlement_exposure WHERE run_id = :run_id) AS settlement""")
-    return Exposure(**conn.execute(query, {"run_id": run_id}).mappings().one())
-
-
-def find_hits(conn: Connection, run_id: int) -> dict[str, list[Hit]]:
-    """What lies in very-high zones, by warning area: one `Hit` an asset, summed over zones.
+def find_hits(conn: Connection, run_id: int, lowest: int = 5) -> dict[str, list[Hit]]:
+    """What lies in zones, by warning area: one `Hit` an asset, summed over zones.
 
     People of a settlement are its population times the share inside, rounded once. Settlements come after roads, and
     what is hit hardest comes first.
+
+    Args:
+        lowest: class of the zones that count, or above: 5 very high, 4 high and very high together.
     """
     query = text("""
         SELECT area.source_id AS area_id, asset, asset_id, hit.name, ref, length_m, people, probability_max
         FROM (
-            SELECT area_id, 'road' AS asset, road.source_id AS asset_id, name, ref, sum(part.length_m) AS length_m,
+            SELECT area_id, 'road' AS asset, road.source_id AS asset_id, name, ref,
+                   CAST(sum(CAST(part.length_m AS numeric)) AS double precision) AS length_m,
                    0 AS people, max(probability_max) AS probability_max
             FROM lswarn.road_exposure AS part JOIN lswarn.road AS road ON road.id = road_id
-            WHERE run_id = :run_id AND class = 5
+            WHERE run_id = :run_id AND class >= :lowest
             GROUP BY area_id, road.id
             UNION ALL
             SELECT area_id, 'settlement', settlement.source_id, name, '', 0,
                    round(least(sum(area_share), 1) * population)::integer, max(probability_max)
             FROM lswarn.settlement_exposure AS part
             JOIN lswarn.settlement AS settlement ON settlement.id = settlement_id
-            WHERE run_id = :run_id AND class = 5
+            WHERE run_id = :run_id AND class >= :lowest
             GROUP BY area_id, settlement.id
         ) AS hit (area, asset, asset_id, name, ref, length_m, people, probability_max)
         JOIN lswarn.warning_area AS area ON area.id = hit.area
         ORDER BY area_id, asset, people DESC NULLS FIRST, length_m DESC, asset_id""")
     hits: dict[str, list[Hit]] = {}
-    for row in conn.execute(query, {"run_id": run_id}).mappings():
+    for row in conn.execute(query, {"run_id": run_id, "lowest": lowest}).mappings():
         fields = dict(row)
         hits.setdefault(fields.pop("area_id"), []).append(Hit(**fields))
     return hits

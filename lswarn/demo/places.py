@@ -180,4 +180,5 @@ areas = ["powell-valley", "pine-mountain"]
 name = "Control room"
 channel = "webhook"
 address = "{webhook_url}"
+allow_private = true
 """

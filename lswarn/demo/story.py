@@ -19,7 +19,7 @@ from lswarn import day as line
 from lswarn import groundwork, retraining
 from lswarn.alerts.message import AlertMessage
 from lswarn.cascade import critical_of, fetch_days
-from lswarn.db import assets, inputs, outbox, server, store
+from lswarn.db import alerts, assets, inputs, server, store
 from lswarn.db.engine import database_url, migrate, open_database, transaction
 from lswarn.demo.granules import load_published
 from lswarn.demo.providers import Providers
@@ -150,7 +150,7 @@ def _run(
     publication = line.publish(region, settings, assessment, now, outlooks=outlooks)
     delivery = line.deliver(settings, clock)
     with transaction(open_database(settings)) as conn:
-        standing = outbox.find_alerts(conn, region)
+        standing = alerts.find_alerts(conn, region)
         hits = [hit for found in store.find_hits(conn, publication.run_id).values() for hit in found]
     early = ", ".join(f"{d.day:%-d %b} from the early run" for d in window.days if d.product.startswith("IMERG-Early"))
     absent = ", ".join(f"{missing:%-d %b} is missing" for missing in window.missing)
@@ -188,7 +188,7 @@ def _said(message: AlertMessage) -> str:
 
 def _write_report(path: Path, region: Region, settings: Settings, world: World, days: Sequence[ReportDay]) -> None:
     with transaction(open_database(settings)) as conn:
-        history = outbox.find_alert_history(conn, region)
+        history = alerts.find_alert_history(conn, region)
         areas = assets.find_warning_areas(conn, region).rename(columns={"area_id": "id"})
     said_of = {event.area_id for event in history}
     # The made areas cover the terrain; the rest, a rim without terrain, is shown only where something was said of it.
@@ -206,7 +206,7 @@ def _write_report(path: Path, region: Region, settings: Settings, world: World, 
     )
 
 
-def _reported(event: outbox.AlertEvent) -> ReportMessage:
+def _reported(event: alerts.AlertEvent) -> ReportMessage:
     ran_for = line.yesterday(event.queued_at)
     return ReportMessage(
         ran_for, event.area_id or None, event.kind, event.level, event.subject, outlook=event.valid_day > ran_for

@@ -12,13 +12,14 @@ import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, label
 
+from lswarn.assets import AssetName, fields_of, load_asset, people_of
 from lswarn.errors import RegionError
 from lswarn.factors.layers import load_features, too_large_for_flow, too_large_for_upslope
 from lswarn.grid import Grid
 from lswarn.inventory import load_inventory
 from lswarn.region import Region
 from lswarn.sections import FACTORS, Asset, Source
-from lswarn.sources import Bounds, load_vector, warped
+from lswarn.sources import Bounds, warped
 
 GLANCE_CELLS = 512
 """A raster is judged on a grid of at most so many cells a side."""
@@ -109,20 +110,17 @@ def zero_filled(dem: NDArray[np.float32]) -> float:
     return share
 
 
-def _asset_problems(region: Region, name: str, asset: Asset, shapes: str) -> Iterator[str]:
+def _asset_problems(region: Region, name: AssetName, asset: Asset, shapes: str) -> Iterator[str]:
     key = f"assets.{name}"
-    fields = [field for field in (asset.id, asset.name, asset.ref, asset.kind, asset.population) if field]
-    frame = load_vector(
-        asset.file, layer=asset.layer, fields=list(dict.fromkeys(fields)), crs=region.crs, bbox=region.bbox, context=key
-    )
-    yield from _identity_problems(f"{key}: {asset.file}", frame, asset.id)
+    frame, fields = load_asset(region, name).features, fields_of(asset, name)
+    yield from _identity_problems(f"{key}: {asset.file}", frame["id"], fields["id"])
     yield from _shape_problems(f"{key}: {asset.file}", frame, shapes)
-    if asset.population:
-        people = pd.to_numeric(frame[asset.population], errors="coerce")
-        wrong = (people.isna() & frame[asset.population].notna()) | (people < 0)
-        if wrong.any():
-            given = _examples(frame, asset.population, wrong)
-            yield f"{key}: {asset.file}: {given}: a population is a number ≥ 0, or empty"
+    people = frame["population"].map(people_of).astype(float)
+    wrong = (people.isna() & frame["population"].notna()) | (people < 0)
+    # Of OpenStreetMap anybody writes anything; it is loaded as unknown, with a warning.
+    if wrong.any() and not asset.is_extract:
+        given = _examples(frame["population"], fields["population"], wrong)
+        yield f"{key}: {asset.file}: {given}: a population is a number ≥ 0, or empty"
 
 
 def _inventory_problems(region: Region, today: date | None) -> Iterator[str]:
@@ -130,14 +128,13 @@ def _inventory_problems(region: Region, today: date | None) -> Iterator[str]:
     yield from ()
 
 
-def _identity_problems(what: str, frame: gpd.GeoDataFrame, field: str) -> Iterator[str]:
+def _identity_problems(what: str, ids: pd.Series, field: str) -> Iterator[str]:
     """An id must name one feature, for ever."""
-    ids = frame[field]
     if empty := int(ids.isna().sum()):
-        yield f"{what}: field {field!r} is empty in {empty} of {len(frame)} features; each needs an id of its own"
+        yield f"{what}: field {field!r} is empty in {empty} of {len(ids)} features; each needs an id of its own"
     repeated = ids.duplicated(keep=False) & ids.notna()
     if repeated.any():
-        yield f"{what}: {_examples(frame, field, repeated)}: an id may stand once; choose another field"
+        yield f"{what}: {_examples(ids, field, repeated)}: an id may stand once; choose another field"
 
 
 def _shape_problems(what: str, frame: gpd.GeoDataFrame, shapes: str) -> Iterator[str]:
@@ -151,12 +148,11 @@ def _shape_problems(what: str, frame: gpd.GeoDataFrame, shapes: str) -> Iterator
         yield f"{what}: {int(wrong.sum())} of {len(frame)} geometries are {kinds}; each should be a {shapes}"
 
 
-def _examples(frame: gpd.GeoDataFrame, field: str, wrong: "pd.Series[bool]") -> str:
-    values = list(dict.fromkeys(str(value) for value in frame[field][wrong]))
+def _examples(column: pd.Series, field: str, wrong: "pd.Series[bool]") -> str:
+    values = list(dict.fromkeys(str(value) for value in column[wrong]))
     more = ", …" if len(values) > 3 else ""
-    return (
-        f"field {field!r} holds {', '.join(map(repr, values[:3]))}{more} in {int(wrong.sum())} of {len(frame)} features"
-    )
+    features = f"{int(wrong.sum())} of {len(column)} features"
+    return f"field {field!r} holds {', '.join(map(repr, values[:3]))}{more} in {features}"
 
 
 def _glance(region: Region) -> Grid:

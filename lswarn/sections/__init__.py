@@ -3,12 +3,13 @@
 Frozen, and an unknown key is an error: a misspelt rule would be a rule that silently does not hold.
 """
 
-from lswarn.sections.alerts import Alerts, Subscriber
+from lswarn.sections.alerts import Alerts, Cap, Subscriber
 from lswarn.sections.assets import Asset, Assets
 from lswarn.sections.factors import DERIVABLE, FACTORS, UNITS, AnySource, Factors, Source
 from lswarn.sections.inventory import Inventory, Negatives
 from lswarn.sections.model import InfiniteSlope, Model, PhysicsSource
 from lswarn.sections.rain import Rain, RainLayout, RainSource, Threshold, ThresholdZones
+from lswarn.sections.retention import Retention
 from lswarn.sections.strict import Strict
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "AnySource",
     "Asset",
     "Assets",
+    "Cap",
     "Factors",
     "InfiniteSlope",
     "Inventory",
@@ -28,6 +30,7 @@ __all__ = [
     "Rain",
     "RainLayout",
     "RainSource",
+    "Retention",
     "Source",
     "Strict",
     "Subscriber",

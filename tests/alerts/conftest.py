@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from lswarn.alerts.briefing import Briefing, RainInput
-from lswarn.alerts.message import AlertMessage, Outgoing, compose
+from lswarn.alerts.message import AlertMessage, compose
+from lswarn.alerts.outgoing import Outgoing
 from lswarn.alerts.policy import AlertChange, Hit, Kind, Level
 
 DAY = date(2026, 10, 5)
@@ -66,6 +67,6 @@ def outgoing(change: AlertChange, briefing: Briefing) -> Callable[..., Outgoing]
 
     def make(*, message: dict[str, object] | None = None, **fields: object) -> Outgoing:
         said: AlertMessage = replace(compose(change, briefing, b"\x89PNG map"), **(message or {}))
-        return replace(Outgoing(1, "key 1/a", "email", "duty@example.org", said), **fields)
+        return replace(Outgoing(1, "key 1/a", "email", "duty@example.org", (said,)), **fields)
 
     return make

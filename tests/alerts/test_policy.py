@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,8 @@ from lswarn.alerts.policy import (
     Hit,
     Kind,
     Level,
+    LowDay,
+    Stage,
     decide,
     decide_outlooks,
     expected_levels,
@@ -117,7 +119,7 @@ class TestDecide:
     def test_day_found_incomplete_later_is_taken_back(self) -> None:
         opened = play([([ROAD], True), ([], True)])[-1].after
         again = decide(DAY + timedelta(1), opened, {}, (), RULES)
-        assert opened["a"].below == ((DAY + timedelta(1), Level.NONE),)
+        assert opened["a"].below == (LowDay(DAY + timedelta(1), Level.NONE, Level.NONE),)
         assert again.after["a"].below == ()
         assert again.changes == ()
 
@@ -207,7 +209,7 @@ class TestLaws:
 
 
 NEXT, LATER = DAY + timedelta(1), DAY + timedelta(2)
-RED = {"a": AlertState("a", Level.RED, DAY, ((DAY, Level.NONE),), frozenset({TOWN.key}))}
+RED = {"a": AlertState("a", Level.RED, DAY, (LowDay(DAY, Level.NONE, Level.NONE),), frozenset({TOWN.key}))}
 
 
 class TestExpected:
@@ -373,3 +375,163 @@ class TestOutlookLaws:
             again = decide(day, forecast.after, {"a": hits}, {"a"} if complete else (), rules, {"a": expected})
             assert again.changes == ()
             assert level_in(again.after) == level_in(forecast.after)
+
+
+def easing(
+    days: list[tuple[list[Hit], list[Hit], bool]], rules: Alerts, state: dict[str, AlertState]
+) -> list[Decision]:
+    """Days after today: what very-high zones meet, what high ones meet besides, and whether all is known."""
+    decisions: list[Decision] = []
+    for number, (hits, also, complete) in enumerate(days, 1):
+        near = {"a": [*hits, *also]}
+        day = DAY + timedelta(number)
+        decisions.append(decide(day, state, {"a": hits}, {"a"} if complete else (), rules, near=near))
+        state = decisions[-1].after
+    return decisions
+
+
+OPENED = decide(DAY, {}, {"a": [ROAD, TOWN]}, EVERYWHERE, RULES).after
+
+
+class TestStaying:
+    def test_a_place_in_a_high_zone_still_keeps_its_alert(self) -> None:
+        days = [([], [TOWN], True)] * 5
+        assert [d.changes for d in easing(days, RULES, OPENED)] == [()] * 5
+
+    def test_the_level_falls_to_what_is_left(self) -> None:
+        [_, change, *_] = [d.changes for d in easing([([], [ROAD], True)] * 3, RULES, OPENED)]
+        assert [(c.kind, c.after) for c in change] == [(Kind.LOWER, Level.ORANGE)]
+
+    def test_a_place_it_was_not_given_for_keeps_nothing(self) -> None:
+        assert easing([([], [OTHER_ROAD, UNCOUNTED], True)] * 2, RULES, OPENED)[-1].after == {}
+
+    def test_only_so_long(self) -> None:
+        rules = RULES.model_copy(update={"stay_days": 3})
+        said = [[c.kind for c in d.changes] for d in easing([([], [TOWN], True)] * 5, rules, OPENED)]
+        assert said == [[], [], [], [], [Kind.CLEAR]]  # two days below, and three more
+
+    def test_none_at_all_where_it_is_not_wanted(self) -> None:
+        rules = RULES.model_copy(update={"stay_days": 0})
+        assert easing([([], [TOWN], True)] * 2, rules, OPENED)[-1].after == {}
+
+    def test_it_opens_and_raises_nothing(self) -> None:
+        assert decide(DAY, {}, {}, EVERYWHERE, RULES, near={"a": [TOWN]}) == Decision((), {})
+        orange = decide(DAY, {}, {"a": [ROAD]}, EVERYWHERE, RULES).after
+        assert easing([([], [ROAD, TOWN], True)], RULES, orange)[-1].after["a"].level is Level.ORANGE
+
+    def test_the_stages_of_an_alert(self) -> None:
+        days = [([ROAD, TOWN], [], False), ([ROAD], [], True), ([], [], False), ([ROAD], [], True)]
+        found = [d.after["a"].stage for d in easing(days, RULES, OPENED)]
+        assert found == [
+            Stage.OPEN,
+            Stage.EASING,
+            Stage.UNKNOWN,
+            Stage.OPEN,
+        ]  # the last steps down to what it calls for
+
+
+NOON = datetime.combine(DAY + timedelta(1), time(12), UTC)
+
+
+def said_at(hours: float, state: dict[str, AlertState], hits: list[Hit], rules: Alerts) -> Decision:
+    now = NOON + timedelta(hours=hours)
+    return decide(now.date() - timedelta(1), state, {"a": hits}, EVERYWHERE, rules, now=now)
+
+
+class TestCooldown:
+    RULES = Alerts(red_people=10, cooldown_h=30)
+
+    def test_a_repeat_is_held_back_and_told_in_the_next_message(self) -> None:
+        opened = said_at(0, {}, [ROAD], self.RULES)
+        held = said_at(24, opened.after, [ROAD, OTHER_ROAD], self.RULES)
+        assert held.changes == ()
+        assert held.after["a"].held == (OTHER_ROAD,)
+        [change] = said_at(48, held.after, [ROAD], self.RULES).changes
+        assert (change.kind, change.new, change.missed) == (Kind.UPDATE, frozenset(), (OTHER_ROAD,))
+        assert change.news == {OTHER_ROAD.key}
+
+    def test_what_is_held_back_and_hit_again_is_simply_new(self) -> None:
+        held = said_at(24, said_at(0, {}, [ROAD], self.RULES).after, [OTHER_ROAD], self.RULES).after
+        [change] = said_at(48, held, [OTHER_ROAD], self.RULES).changes
+        assert (change.new, change.missed) == ({OTHER_ROAD.key}, ())
+
+    def test_an_escalation_is_told_at_once_with_all_that_was_held_back(self) -> None:
+        held = said_at(12, said_at(0, {}, [ROAD], self.RULES).after, [OTHER_ROAD], self.RULES).after
+        [change] = said_at(24, held, [TOWN], self.RULES).changes
+        assert (change.kind, change.missed) == (Kind.RAISE, (OTHER_ROAD,))
+
+    def test_a_forecast_that_comes_true_is_told_at_once(self) -> None:
+        state = decide_outlooks(DAY, {}, {NEXT: {"a": [ROAD]}}, self.RULES, now=NOON).after
+        assert said_at(24, state, [ROAD], self.RULES).changes[0].confirmed
+
+    @given(histories, rulebooks, st.sampled_from([0, 12, 30, 100]))
+    def test_nothing_held_back_is_lost_and_no_escalation_waits(
+        self, days: list[Day], rules: Alerts, hours: int
+    ) -> None:
+        rules = rules.model_copy(update={"cooldown_h": hours})
+        state: dict[str, AlertState] = {}
+        owed: set[str] = set()
+        quiet: list[Day] = [([], True)] * (rules.clear_after_days + 5)
+        for number, (hits, complete) in enumerate([*days, *quiet]):
+            before, now = state, NOON + timedelta(days=number)
+            decision = decide(DAY + timedelta(number), state, {"a": hits}, {"a"} if complete else (), rules, now=now)
+            state = decision.after
+            owed |= {hit.key for hit in hits} - (before["a"].told if before else set())
+            for change in decision.changes:
+                assert owed == change.news
+                owed.clear()
+            assert level_in(state) >= level_of(hits, rules)
+            assert owed == ({hit.key for hit in state["a"].held} if state else set())
+            again = decide(DAY + timedelta(number), state, {"a": hits}, {"a"} if complete else (), rules, now=now)
+            assert (again.changes, again.after) == ((), state)
+        assert (state, owed) == ({}, set())
+
+
+nears = st.lists(st.tuples(hit_lists, hit_lists, st.booleans()), max_size=12)
+
+
+class TestStayingLaws:
+    @given(nears, rulebooks, st.integers(0, 5))
+    def test_every_alert_ends(self, days, rules, stay_days) -> None:
+        """Also where places lie in high zones for ever."""
+        rules = rules.model_copy(update={"stay_days": stay_days})
+        dry = [([], [ROAD, TOWN, UNCOUNTED], True)] * (rules.clear_after_days + stay_days)
+        decisions = easing([*days, *dry], rules, OPENED)
+        assert decisions[-1].after == {}
+
+    @given(nears, rulebooks, st.integers(0, 5))
+    def test_no_flapping(self, days, rules, stay_days) -> None:
+        """No step without enough complete days, nor while what it was given for is near, until that is worn out."""
+        rules = rules.model_copy(update={"stay_days": stay_days})
+        state, quiet, low = OPENED, 0, 0
+        for (hits, also, complete), decision in zip(days, easing(days, rules, OPENED), strict=True):
+            level = level_in(state)
+            given_for = [hit for hit in [*hits, *also] if state and hit.key in state["a"].told]
+            below = level_of(hits, rules) < level
+            low = low + complete if below else 0
+            near = level_of(given_for, rules) >= level
+            quiet = 0 if not below else (0 if near else quiet + 1) if complete else quiet
+            if level_in(decision.after) < level:
+                assert complete
+                assert low >= rules.clear_after_days
+                assert quiet >= rules.clear_after_days or low >= rules.clear_after_days + stay_days
+                quiet = low = 10**6  # days that were below the new level too count on
+            state = decision.after
+
+    @given(nears, rulebooks)
+    def test_what_lies_near_never_makes_an_alert_end_sooner(self, days, rules) -> None:
+        with_near = easing(days, rules, OPENED)
+        without = easing([(hits, [], complete) for hits, _, complete in days], rules, OPENED)
+        for near, far in zip(with_near, without, strict=True):
+            assert level_in(near.after) >= level_in(far.after)
+
+    @given(nears, rulebooks, st.integers(0, 3))
+    def test_the_same_day_again_changes_nothing(self, days, rules, stay_days) -> None:
+        rules = rules.model_copy(update={"stay_days": stay_days})
+        for number, ((hits, also, complete), decision) in enumerate(
+            zip(days, easing(days, rules, OPENED), strict=True), 1
+        ):
+            day = DAY + timedelta(number)
+            known = {"a"} if complete else ()
+            again = decide(day, decision.after, {"a": hits}, known, rules, near={"a": [*hits, *also]})
+            assert again == Decision((), decision.after)

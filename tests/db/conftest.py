@@ -1,5 +1,6 @@
 """A hand-checkable world: two warning areas side by side, two roads, two towns, and zones cut to whole metres."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -8,14 +9,17 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 import pytest
+import rasterio
+from affine import Affine
 from pyproj import Transformer
+from rasterio.features import rasterize
 from shapely import LineString, Point, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import Connection
 
 from lswarn.alerts.message import AlertMessage
 from lswarn.alerts.policy import AlertChange, AlertState, Kind, Level
-from lswarn.db import assets, inputs, outbox, store
+from lswarn.db import alerts, assets, inputs, store
 from lswarn.hazard.assess import Assessment
 from lswarn.rain.grade import Grade
 from lswarn.region import Region
@@ -44,6 +48,11 @@ ZONES = {
     "half of the hamlet": (5, rectangle(2000, 500, 3000, 1500)),
     "nothing there": (5, rectangle(-3900, -1900, -3800, -1800)),
 }
+UNKNOWN = rectangle(3000, -2000, 4000, -1000)
+"""Where the map of every day has no class."""
+CELL_M = 25
+MAP = Affine(CELL_M, 0, X - 4500, 0, -CELL_M, Y + 2500)
+"""Of the class map: 360 by 200 cells, in two tiles."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,18 @@ class World:
     roads: gpd.GeoDataFrame
     settlements: gpd.GeoDataFrame
     warning_areas: gpd.GeoDataFrame
+    folder: Path
+
+    def class_map(self, zones: list[tuple[int, Polygon]]) -> Path:
+        """A day's class map on disk: very low, but low in the warning areas, and the zones."""
+        path = self.folder / f"{hashlib.sha256(repr(zones).encode()).hexdigest()}.tif"
+        if not path.exists():
+            shapes = [(WEST, 2), (EAST, 2), *((s, c) for c, s in zones), (UNKNOWN, 0)]
+            cells = rasterize(shapes, (200, 360), fill=1, transform=MAP, dtype="uint8")
+            profile = {"driver": "GTiff", "height": 200, "width": 360, "count": 1, "crs": 32616, "transform": MAP}
+            with rasterio.open(path, "w", dtype="uint8", **profile) as file:
+                file.write(cells, 1)
+        return path
 
     def record(self, conn: Connection, assets_digest: str = "assets") -> None:
         """Everything a run hangs on."""
@@ -85,9 +106,9 @@ class World:
             model_id=model_id,
             rain=({"day": day.isoformat(), "product": "IMERG-Late", "version": "V07B", "sha256": "ab", "uri": "x"},),
             missing=(),
-            classes=Path("classes.tif"),
+            classes=self.class_map(chosen),
             probability=Path("probability.tif"),
-            digests={"classes.tif": "c", "probability.tif": "p"},
+            digests={self.class_map(chosen).name: "c", "probability.tif": "p"},
             zones=frame(
                 shapes,
                 **{"class": [c for c, _ in chosen]},
@@ -117,14 +138,14 @@ class World:
     def alarm(self, conn: Connection, run_id: int, kind: Kind = Kind.OPEN, level: Level = Level.RED) -> AlertState:
         """Keep an open alert in the west."""
         state = AlertState("west", level, DAY, told=frozenset({"road:r1"}))
-        before = outbox.find_alerts(conn, self.region)
+        before = alerts.find_alerts(conn, self.region)
         change = AlertChange("west", DAY, kind, Level.NONE, level, ())
-        outbox.record_alerts(conn, self.region, before, before | {"west": state}, [change], {DAY: run_id}, DAY)
+        alerts.record_alerts(conn, self.region, before, before | {"west": state}, [change], {DAY: run_id}, DAY)
         return state
 
 
 @pytest.fixture
-def world(make_region: Callable[..., Region]) -> World:
+def world(make_region: Callable[..., Region], tmp_path: Path) -> World:
     subscribers = (
         {"name": "duty officer", "channel": "email", "address": "duty@example.org"},
         {"name": "west office", "channel": "webhook", "address": "http://127.0.0.1:9/west", "areas": ("west",)},
@@ -145,6 +166,7 @@ def world(make_region: Callable[..., Region]) -> World:
             population=[2000, float("nan")],
         ),
         warning_areas=frame([WEST, EAST], id=["west", "east"], name=["West", "East"]),
+        folder=tmp_path,
     )
 
 

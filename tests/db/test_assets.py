@@ -6,7 +6,7 @@ import pytest
 from shapely import LineString, Point, Polygon, box
 from sqlalchemy import text
 
-from lswarn.db import outbox
+from lswarn.db import alerts
 from lswarn.db.assets import (
     Recorded,
     find_landslides,
@@ -47,7 +47,7 @@ class TestRegion:
 
     def test_a_subscriber_who_left_is_told_nothing_more(self, recorded, conn, make_message):
         recorded.alarm(conn, recorded.publish(conn).run_id)
-        outbox.queue_messages(conn, recorded.region, [make_message()], "2015-10-03T00:00Z")
+        alerts.queue_messages(conn, recorded.region, [make_message()], "2015-10-03T00:00Z")
         stays = recorded.region.model_copy(update={"subscribers": recorded.region.subscribers[:1]})
         record_region(conn, stays, "assets")
         query = "SELECT name, status FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id"

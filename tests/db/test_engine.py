@@ -228,6 +228,26 @@ class TestMigrations:
         with transaction(copied_engine) as conn:
             assert set(find_landslides(conn, world.region).teaching["id"]) == {"town", "hamlet"}
 
+    def test_a_deployer_who_may_not_extend_the_database_is_told_what_to_ask_for(self, empty_database_url):
+        owner = connect(empty_database_url)
+        deployer, password = f"deployer_{owner.url.database}", "h0rse-staple"
+        url = owner.url.set(username=deployer, password=password).render_as_string(hide_password=False)
+        with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.execute(text("CREATE EXTENSION postgis SCHEMA public"))
+            conn.execute(text(f"CREATE ROLE {deployer} LOGIN PASSWORD '{password}'"))
+            conn.execute(text(f"GRANT CREATE ON DATABASE {owner.url.database} TO {deployer}"))
+            try:
+                with pytest.raises(
+                    DatabaseError, match=r"not permitted to .*CREATE EXTENSION postgis_raster SCHEMA public; then"
+                ):
+                    migrate(url)
+                conn.execute(text("CREATE EXTENSION postgis_raster SCHEMA public"))
+                migrate(url)
+            finally:
+                conn.execute(text(f"DROP OWNED BY {deployer}"))
+                conn.execute(text(f"DROP ROLE {deployer}"))
+        owner.dispose()
+
     def test_two_deployers_queue_up(self, empty_database_url):
         deploy = [sys.executable, "-c", "import sys; from lswarn.db.engine import migrate; migrate(sys.argv[1])"]
         deployers = [subprocess.Popen([*deploy, empty_database_url]) for _ in range(2)]

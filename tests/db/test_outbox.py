@@ -3,14 +3,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
-from lswarn.alerts.policy import AlertChange, AlertState, Kind, Level
-from lswarn.db import assets, outbox
+from lswarn.alerts.policy import Kind, Level
+from lswarn.db import alerts, circuit, outbox, subscribers
 from lswarn.db.engine import transaction
 from lswarn.db.status import find_status
-from lswarn.errors import DatabaseError, RegionError
-from lswarn.rain.grade import Grade
+from lswarn.sections import Subscriber
 
 DAY, NOW = date(2015, 10, 2), datetime(2015, 10, 3, 15, 30, tzinfo=UTC)
 
@@ -31,148 +29,8 @@ def queued(world, fresh_engine, make_message):
     with transaction(fresh_engine, world.region) as conn:
         world.record(conn)
         world.alarm(conn, world.publish(conn).run_id)
-        outbox.queue_messages(conn, world.region, [make_message()], NOW)
+        alerts.queue_messages(conn, world.region, [make_message()], NOW)
     return fresh_engine
-
-
-class TestAlerts:
-    def keep(self, world, conn, run_id, after, *said, day=DAY):
-        before = outbox.find_alerts(conn, world.region)
-        changes = [AlertChange(area, day, Kind.UPDATE, Level.RED, Level.RED, ()) for area in said]
-        outbox.record_alerts(conn, world.region, before, after, changes, {day: run_id}, day)
-
-    def test_what_is_kept_comes_back(self, published, conn):
-        world, run_id = published
-        below = ((DAY, Level.NONE), (DAY + timedelta(days=1), Level.ORANGE))
-        after = {
-            "west": AlertState("west", Level.RED, DAY, below, frozenset({"road:r1", "settlement:town"})),
-            "elsewhere": AlertState("elsewhere", Level.ORANGE, DAY),
-        }
-        self.keep(world, conn, run_id, after, "west", "elsewhere")
-        assert outbox.find_alerts(conn, world.region) == after
-        self.keep(world, conn, run_id, after)
-        assert outbox.find_alerts(conn, world.region) == after
-        assert scalar(conn, "SELECT count(*) FROM lswarn.alert") == 2
-
-    def test_a_closed_alert_is_history_and_the_next_one_is_new(self, published, conn):
-        world, run_id = published
-        later = DAY + timedelta(days=5)
-        world.alarm(conn, run_id)
-        self.keep(world, conn, run_id, {}, "west", day=later)
-        assert outbox.find_alerts(conn, world.region) == {}
-        assert conn.execute(text("SELECT level, closed_on FROM lswarn.alert")).all() == [(0, later)]
-        world.alarm(conn, run_id)
-        assert scalar(conn, "SELECT count(*) FROM lswarn.alert") == 2
-        assert scalar(conn, "SELECT count(*) FROM lswarn.alert_now") == 1
-
-    def test_an_alert_nothing_is_said_of_keeps_its_last_message(self, published, conn):
-        world, run_id = published
-        state = world.alarm(conn, run_id)
-        self.keep(world, conn, run_id, {"west": state}, day=DAY + timedelta(days=1))
-        assert scalar(conn, "SELECT changed_on FROM lswarn.alert") == DAY
-        self.keep(world, conn, run_id, {"west": state}, "west", day=DAY + timedelta(days=2))
-        assert scalar(conn, "SELECT changed_on FROM lswarn.alert") == DAY + timedelta(days=2)
-
-    def test_each_alert_hangs_on_the_outlook_that_was_spoken_of(self, published, conn):
-        """Of several days ahead, decided at once."""
-        world, observed = published
-        days = {lead: DAY + timedelta(days=lead) for lead in (1, 2)}
-        runs = {days[lead]: world.ahead(conn, lead).run_id for lead in days}
-        after = {area: AlertState(area, Level.RED, DAY) for area in ("west", "east")}
-        changes = [
-            AlertChange("west", days[2], Kind.OPEN, Level.NONE, Level.RED, ()),
-            AlertChange("east", days[1], Kind.OPEN, Level.NONE, Level.RED, ()),
-        ]
-        outbox.record_alerts(conn, world.region, {}, after, changes, runs, DAY)
-        query = """SELECT source_id, run_id, opened_on, changed_on FROM lswarn.alert
-                   JOIN lswarn.warning_area AS area ON area.id = area_id ORDER BY source_id"""
-        found = conn.execute(text(query)).all()
-        assert found == [("east", runs[days[1]], DAY, DAY), ("west", runs[days[2]], DAY, DAY)]
-        outbox.record_alerts(conn, world.region, after, after, [], {DAY: observed}, DAY + timedelta(days=1))
-        assert conn.execute(text(query)).all() == found
-        outbox.record_alerts(conn, world.region, after, after, [], {}, DAY)
-
-    def test_an_alert_outlives_the_run_and_the_area(self, published, conn):
-        world, run_id = published
-        state = world.alarm(conn, run_id)
-        world.publish(conn, key="k2", zones=())
-        conn.execute(text("UPDATE lswarn.warning_area SET retired_at = now()"))
-        assert outbox.find_alerts(conn, world.region) == {"west": state}
-
-    def test_an_area_with_a_warning_in_force_cannot_leave_the_file(self, published, conn):
-        world, run_id = published
-        world.alarm(conn, run_id)
-        east = world.warning_areas[world.warning_areas["id"] == "east"]
-        with pytest.raises(RegionError, match="west left the file with a warning in force"):
-            assets.record_assets(conn, world.region, world.roads, world.settlements, east)
-
-    def test_an_unknown_area_is_an_error_not_a_lost_alert(self, published, conn):
-        world, run_id = published
-        with pytest.raises(DatabaseError, match="no warning area atlantis"):
-            self.keep(world, conn, run_id, {"atlantis": AlertState("atlantis", Level.RED, DAY)})
-
-
-class TestQueue:
-    def names(self, conn):
-        query = "SELECT name FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id ORDER BY name"
-        return conn.execute(text(query)).scalars().all()
-
-    def test_it_goes_to_those_whose_area_it_is(self, published, conn, make_message):
-        world, run_id = published
-        world.alarm(conn, run_id)
-        assert outbox.queue_messages(conn, world.region, [make_message()], NOW) == 1
-        assert self.names(conn) == ["duty officer", "west office"]
-
-    def test_a_message_belongs_to_the_run_of_its_kind(self, published, conn, make_message):
-        world, observed = published
-        ahead = world.publish(conn, "outlook", lead_days=1, grade=Grade.E).run_id
-        hindcast = world.publish(conn, "hindcast").run_id
-        world.alarm(conn, observed)
-        said = [make_message(), make_message(kind=Kind.RAISE, lead_days=1)]
-        assert outbox.queue_messages(conn, world.region, said, NOW) == 2
-        runs = conn.execute(text("SELECT run_id FROM lswarn.alert_message ORDER BY id")).scalars().all()
-        assert runs == [observed, ahead]
-        assert hindcast not in runs
-
-    def test_missing_rain_goes_to_everybody_once_a_day(self, published, conn, make_message):
-        world, _ = published
-        missing = make_message(None, Kind.DATA_MISSING, level=Level.NONE)
-        assert outbox.queue_messages(conn, world.region, [missing, missing], NOW) == 1
-        world.publish(conn, key="k2")
-        assert outbox.queue_messages(conn, world.region, [missing], NOW) == 0
-        assert self.names(conn) == ["duty officer", "east office", "west office"]
-        tomorrow = make_message(None, Kind.DATA_MISSING, level=Level.NONE, valid_day=DAY + timedelta(days=1))
-        assert outbox.queue_messages(conn, world.region, [tomorrow], NOW) == 1
-
-    def test_a_change_of_a_run_is_said_once(self, published, conn, make_message):
-        world, run_id = published
-        world.alarm(conn, run_id)
-        assert outbox.queue_messages(conn, world.region, [make_message(), make_message()], NOW) == 1
-        assert outbox.queue_messages(conn, world.region, [make_message(text="reworded")], NOW) == 0
-        assert len(self.names(conn)) == 2
-
-    def test_better_rain_may_say_more_on_the_same_day(self, published, conn, make_message):
-        world, run_id = published
-        world.alarm(conn, run_id)
-        update = make_message(kind=Kind.UPDATE)
-        assert outbox.queue_messages(conn, world.region, [update], NOW) == 1
-        world.publish(conn, key="k2")
-        assert outbox.queue_messages(conn, world.region, [update], NOW) == 1
-
-    def test_a_message_hangs_on_an_alert(self, published, conn, make_message):
-        world, _ = published
-        with pytest.raises(IntegrityError, match="ck_alert_message_alert"), conn.begin_nested():
-            outbox.queue_messages(conn, world.region, [make_message()], NOW)
-
-    def test_the_history_tells_what_was_said(self, published, conn, make_message):
-        world, run_id = published
-        world.alarm(conn, run_id)
-        missing = make_message(None, Kind.DATA_MISSING, level=Level.NONE)
-        outbox.queue_messages(conn, world.region, [make_message(), missing], NOW)
-        opened, silent = outbox.find_alert_history(conn, world.region)
-        assert (opened.area_name, opened.kind, opened.level, opened.pending) == ("West", Kind.OPEN, Level.RED, 2)
-        assert (silent.alert_id, silent.area_id, silent.kind, silent.pending) == (None, "", Kind.DATA_MISSING, 3)
-        assert opened.queued_at == NOW
 
 
 class TestDelivery:
@@ -219,56 +77,228 @@ class TestDelivery:
             (other,) = outbox.claim_deliveries(queued, NOW, 10)
             assert other.delivery_id != locked
 
-    def fail(self, engine, now, *, permanent=False):
+    def fail(self, engine, now, *, again_at=None):
         (outgoing,) = outbox.claim_deliveries(engine, now, 1)
         with transaction(engine) as conn:
-            outbox.mark_failed(conn, outgoing.delivery_id, now, "550 no such user", permanent=permanent)
-            row = text("SELECT status, due_at FROM lswarn.delivery WHERE id = :id")
+            outbox.mark_failed(conn, outgoing.delivery_id, now, "550 no such user", again_at=again_at)
+            row = text("SELECT status, due_at, tries FROM lswarn.delivery WHERE id = :id")
             return conn.execute(row, {"id": outgoing.delivery_id}).one()
 
-    def test_a_refusal_is_tried_again_ever_later(self, queued):
+    def test_a_refusal_is_tried_again_when_it_is_told(self, queued):
         self.deliver(queued, NOW, 1)
-        now, waits = NOW, []
-        for _ in range(10):
-            status, due_at = self.fail(queued, now)
-            assert status == "pending"
-            waits.append(due_at - now)
-            now = due_at
-        for tried, wait in enumerate(waits):
-            expected = min(outbox.BACKOFF * 2**tried, outbox.BACKOFF_MAX)
-            assert expected / 2 <= wait <= expected * 1.5
-        assert len(self.deliver(queued, now)) == 1
+        again_at = NOW + timedelta(minutes=3)
+        assert self.fail(queued, NOW, again_at=again_at) == ("pending", again_at, 1)
+        assert outbox.claim_deliveries(queued, again_at - timedelta(seconds=1), 1) == []
+        (again,) = self.deliver(queued, again_at)
+        assert again.tries == 1
 
-    def test_a_permanent_refusal_is_given_up_and_counted(self, queued, world):
-        assert self.fail(queued, NOW, permanent=True).status == "dead"
+    def test_what_is_given_up_is_counted_and_named_and_may_be_sent_again(self, queued, world):
+        assert self.fail(queued, NOW).status == "dead"
         assert len(self.deliver(queued, NOW)) == 1
         assert outbox.claim_deliveries(queued, NOW + timedelta(days=9), 10) == []
         with transaction(queued) as conn:
             status = find_status(conn, world.region.name)
+            (letter,) = outbox.find_dead_letters(conn)
+            assert outbox.find_dead_letters(conn, "other") == []
+            assert outbox.queue_dead_again(conn, NOW) == 1
         assert (status.pending_deliveries, status.failed_deliveries) == (0, 1)
+        assert status.dead_letters == ("duty officer: Red (550 no such user)",)
+        assert (letter.name, letter.channel, letter.lane, letter.tries) == ("duty officer", "email", "email", 1)
+        (again,) = self.deliver(queued, NOW)
+        assert (again.address, again.tries) == ("duty@example.org", 0)
 
-    def test_at_last_it_is_given_up(self, queued, monkeypatch):
-        monkeypatch.setattr(outbox, "TRIES", 3)
+    def test_nobody_who_left_is_written_to_again(self, queued):
+        self.fail(queued, NOW)
+        with transaction(queued) as conn:
+            conn.execute(text("UPDATE lswarn.subscriber SET retired_at = now()"))
+            assert outbox.find_dead_letters(conn) == []
+            assert outbox.queue_dead_again(conn, NOW) == 0
+
+    @pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=400)])
+    def test_a_clock_that_is_set_back_holds_nothing_up(self, queued, back):
+        assert len(self.deliver(queued, NOW - back)) == 2
+
+    def test_a_clock_that_is_set_back_holds_up_no_second_try_for_long(self, queued):
         self.deliver(queued, NOW, 1)
-        found = [self.fail(queued, NOW + timedelta(days=day)).status for day in range(3)]
-        assert found == ["pending", "pending", "dead"]
+        self.fail(queued, NOW, again_at=NOW + timedelta(minutes=90))
+        assert len(self.deliver(queued, NOW - timedelta(days=1))) == 1
+
+    def test_a_worker_whose_clock_is_behind_takes_nothing_from_another(self, queued):
+        assert len(outbox.claim_deliveries(queued, NOW, 10)) == 2
+        assert outbox.claim_deliveries(queued, NOW - timedelta(minutes=10), 10) == []
+
+    def test_a_clock_that_runs_ahead_repeats_and_never_loses(self, queued):
+        first = outbox.claim_deliveries(queued, NOW, 10)
+        assert self.deliver(queued, NOW + timedelta(days=400)) == first
 
     def test_every_attempt_is_recorded(self, queued):
-        self.fail(queued, NOW)
+        self.fail(queued, NOW, again_at=NOW)
         later = NOW + timedelta(hours=1)
         self.deliver(queued, later)
         with transaction(queued) as conn:
             query = "SELECT attempted_at, address, error FROM lswarn.delivery_attempt ORDER BY id"
             found = conn.execute(text(query)).all()
         assert found[0] == (NOW, "duty@example.org", "550 no such user")
-        assert sorted(row.address for row in found[1:]) == ["duty@example.org", "http://127.0.0.1:9/west"]
+        assert sorted(row.address for row in found[1:]) == ["duty@example.org", "http://127.0.0.1:9"]
         assert {(row.attempted_at, row.error) for row in found[1:]} == {(later, None)}
 
     def test_arrived_stays_arrived(self, queued):
         (outgoing,) = self.deliver(queued, NOW, 1)
         with transaction(queued) as conn:
             later = NOW + timedelta(hours=1)
-            outbox.mark_failed(conn, outgoing.delivery_id, later, "a slow rival", permanent=True)
+            outbox.mark_failed(conn, outgoing.delivery_id, later, "a slow rival", again_at=None)
             outbox.mark_delivered(conn, outgoing.delivery_id, later)
             row = text("SELECT status, delivered_at FROM lswarn.delivery WHERE id = :id")
             assert conn.execute(row, {"id": outgoing.delivery_id}).one() == ("sent", NOW)
+
+
+class TestWhomItConcerns:
+    """One subscriber for each question; the messages are of alerts in the west."""
+
+    def subscribe(self, world, conn, **wishes):
+        one = {"name": "she", "channel": "email", "address": "she@example.org"} | wishes
+        region = world.region.model_copy(update={"subscribers": (Subscriber.model_validate(one),)})
+        subscribers.record_subscribers(conn, region)
+        return region
+
+    @pytest.fixture
+    def say(self, recorded, conn, make_message):
+        run_ids = iter([recorded.publish(conn, key=f"k{n}") for n in range(9)])
+
+        def say(*kinds_and_levels, area="west"):
+            run_id = next(run_ids).run_id
+            if conn.execute(text("SELECT count(*) FROM lswarn.alert")).scalar() == 0:
+                recorded.alarm(conn, run_id)
+            conn.execute(text("UPDATE lswarn.run SET superseded_at = now() WHERE id <> :id"), {"id": run_id})
+            conn.execute(text("UPDATE lswarn.run SET superseded_at = NULL WHERE id = :id"), {"id": run_id})
+            said = [make_message(area, kind, level=level) for kind, level in kinds_and_levels]
+            alerts.queue_messages(conn, recorded.region, said, NOW)
+            query = """SELECT name FROM lswarn.delivery JOIN lswarn.subscriber ON subscriber.id = subscriber_id
+                       WHERE message_id = (SELECT max(id) FROM lswarn.alert_message) AND retired_at IS NULL"""
+            return bool(conn.execute(text(query)).all())
+
+        return say
+
+    def test_from_the_level_on_that_was_chosen_and_to_the_end(self, recorded, conn, say):
+        self.subscribe(recorded, conn, level="red")
+        assert not say((Kind.OPEN, Level.ORANGE))
+        assert not say((Kind.UPDATE, Level.ORANGE))
+        assert say((Kind.RAISE, Level.RED))
+        assert say((Kind.LOWER, Level.ORANGE))
+        assert not say((Kind.UPDATE, Level.ORANGE))
+        assert say((Kind.CLEAR, Level.NONE))
+
+    def test_who_heard_nothing_hears_no_end(self, recorded, conn, say):
+        self.subscribe(recorded, conn, level="red")
+        assert not say((Kind.OPEN, Level.ORANGE))
+        assert not say((Kind.CLEAR, Level.NONE))
+
+    def test_missing_rain_concerns_everybody(self, recorded, conn, say):
+        self.subscribe(recorded, conn, level="red", areas=("east",))
+        assert say((Kind.DATA_MISSING, Level.NONE), area=None)
+
+    def test_it_can_be_addressed_to_some_by_name(self, published, conn, make_message):
+        world, run_id = published
+        world.alarm(conn, run_id)
+        missing = make_message(None, Kind.DATA_MISSING, level=Level.NONE)
+        alerts.queue_messages(conn, world.region, [missing], NOW)
+        conn.execute(text("DELETE FROM lswarn.delivery"))
+        (message_id,) = conn.execute(text("SELECT id FROM lswarn.alert_message")).scalars()
+        assert outbox.queue_deliveries(conn, [message_id], NOW, names=["east office", "nobody"]) == 1
+        assert outbox.queue_deliveries(conn, [message_id], NOW, names=["east office"]) == 0
+
+
+class TestDigest:
+    ADDRESS = "she@example.org"
+
+    @pytest.fixture
+    def ten(self, world, fresh_engine, make_message):
+        """Two messages of one run, to one who wants a digest, by two subscriptions, and to one who does not."""
+
+        def ten(**wishes):
+            wanted = {"channel": "email", "address": self.ADDRESS} | wishes
+            chosen = [
+                {"name": "she", **wanted, "areas": ("west",)},
+                {"name": "she again", **wanted, "areas": ("east", "west")},
+                {"name": "hook", "channel": "webhook", "address": "https://example.org/hook"},
+            ]
+            region = world.region.model_copy(update={"subscribers": tuple(map(Subscriber.model_validate, chosen))})
+            with transaction(fresh_engine, region) as conn:
+                world.record(conn)
+                subscribers.record_subscribers(conn, region)
+                world.alarm(conn, world.publish(conn).run_id)
+                said = [make_message(), make_message(None, Kind.DATA_MISSING, level=Level.NONE, subject="Missing")]
+                alerts.queue_messages(conn, region, said, NOW)
+            return fresh_engine
+
+        return ten
+
+    def test_the_messages_of_a_run_come_in_one_mail(self, ten):
+        engine = ten()
+        found = outbox.claim_deliveries(engine, NOW, 10)
+        (mail,) = (each for each in found if each.channel == "email")
+        assert [message.kind for message in mail.messages] == [Kind.OPEN, Kind.DATA_MISSING]
+        assert [len(each.messages) for each in found if each.channel == "webhook"] == [1, 1]
+        with transaction(engine) as conn:
+            outbox.mark_delivered(conn, mail.delivery_id, NOW)
+            query = "SELECT status, count(*) FROM lswarn.delivery GROUP BY status ORDER BY status"
+            assert conn.execute(text(query)).all() == [("pending", 2), ("sent", 4)]
+            assert scalar(conn, "SELECT count(*) FROM lswarn.delivery_attempt") == 1
+
+    def test_two_workers_do_not_share_a_mail(self, ten):
+        engine = ten()
+        (first,) = outbox.claim_deliveries(engine, NOW, 1)
+        rest = outbox.claim_deliveries(engine, NOW, 10)
+        assert len(first.messages) == 2
+        assert {each.channel for each in rest} == {"webhook"}
+
+    def test_it_is_given_up_and_sent_again_as_one(self, ten):
+        engine = ten()
+        (mail,) = outbox.claim_deliveries(engine, NOW, 1)
+        with transaction(engine) as conn:
+            outbox.mark_failed(conn, mail.delivery_id, NOW, "550 no", again_at=None)
+            assert [letter.last_error for letter in outbox.find_dead_letters(conn)] == ["550 no"] * 4
+            assert outbox.queue_dead_again(conn, NOW) == 4
+        (again,) = (each for each in outbox.claim_deliveries(engine, NOW, 10) if each.channel == "email")
+        assert again == mail
+
+    def test_who_wants_none_gets_every_message_by_itself(self, ten):
+        found = outbox.claim_deliveries(ten(digest=False), NOW, 10)
+        assert [len(each.messages) for each in found] == [1] * len(found)
+        assert sum(each.channel == "email" for each in found) == 4
+
+    def test_the_language_is_kept(self, ten):
+        (mail,) = outbox.claim_deliveries(ten(language="es"), NOW, 1)
+        assert mail.language == "es"
+
+
+class TestCircuit:
+    def test_a_lane_is_left_alone_after_so_many_failures_and_tried_again(self, queued):
+        with transaction(queued) as conn:
+            opened = [circuit.mark_lane_failed(conn, "email", NOW, "no answer") for _ in range(circuit.FAILURES)]
+        assert opened == [None] * (circuit.FAILURES - 1) + [NOW + circuit.PAUSE]
+        (hook,) = outbox.claim_deliveries(queued, NOW, 10)
+        assert hook.channel == "webhook"
+        later = NOW + circuit.PAUSE
+        (mail,) = outbox.claim_deliveries(queued, later, 10)
+        with transaction(queued) as conn:
+            assert circuit.mark_lane_failed(conn, "email", later, "no answer") == later + circuit.PAUSE
+            (lane,) = circuit.find_failing_lanes(conn, "testland")
+            assert (lane.failures, lane.error) == (circuit.FAILURES + 1, "no answer")
+            outbox.mark_delivered(conn, mail.delivery_id, later)
+            assert circuit.find_failing_lanes(conn, "testland") == []
+
+    def test_a_host_that_asks_for_silence_gets_it_at_once(self, queued, world):
+        lane = "webhook 127.0.0.1"
+        until = NOW + timedelta(minutes=30)
+        with transaction(queued) as conn:
+            assert circuit.mark_lane_failed(conn, lane, NOW, "429 slow down", until=until) == until
+            assert circuit.mark_lane_failed(conn, lane, NOW, "timed out") == until
+            (told,) = find_status(conn, world.region.name).failing_lanes
+        assert told == "webhook 127.0.0.1: 2 times in a row, timed out"
+        assert [each.channel for each in outbox.claim_deliveries(queued, NOW, 10)] == ["email"]
+
+    def test_a_clock_that_is_set_back_leaves_no_lane_closed(self, queued):
+        with transaction(queued) as conn:
+            circuit.mark_lane_failed(conn, "email", NOW, "no", until=NOW + timedelta(minutes=5))
+        assert len(outbox.claim_deliveries(queued, NOW - timedelta(days=3), 10)) == 2

@@ -1,7 +1,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 from lswarn.alerts.policy import Kind
-from lswarn.db import outbox
+from lswarn.db import alerts
 from lswarn.db.status import LastRun, Outlook, Status, find_status
 from lswarn.rain.grade import Grade
 
@@ -9,12 +9,12 @@ DAY, NOW = date(2015, 10, 2), datetime(2015, 10, 3, 15, 30, tzinfo=UTC)
 
 
 def test_a_region_that_is_not_even_recorded(world, conn):
-    assert find_status(conn, world.region.name) == Status("testland", None, 0, 0, 0, 0, None, 0, 0, 0)
+    assert find_status(conn, world.region.name) == Status("testland", None, 0, 0, 0, 0, None, 0, 0, 0, 0)
 
 
 def test_after_a_day_with_an_alert(recorded, conn, make_message):
     recorded.alarm(conn, recorded.publish(conn).run_id)
-    outbox.queue_messages(conn, recorded.region, [make_message()], NOW)
+    alerts.queue_messages(conn, recorded.region, [make_message()], NOW)
     assert find_status(conn, recorded.region.name) == Status(
         region="testland",
         last_run=LastRun(DAY, "A", "complete"),
@@ -24,6 +24,7 @@ def test_after_a_day_with_an_alert(recorded, conn, make_message):
         exposed_settlements=2,
         outlook=None,
         open_alerts=1,
+        waiting_drafts=0,
         pending_deliveries=2,
         failed_deliveries=0,
     )
@@ -32,7 +33,7 @@ def test_after_a_day_with_an_alert(recorded, conn, make_message):
 def test_the_newest_day_is_told_even_where_nothing_is_known_of_it(recorded, conn, make_message):
     recorded.publish(conn)
     recorded.publish(conn, day=DAY + timedelta(days=1), grade=Grade.E, model_id="", zones=())
-    outbox.queue_messages(conn, recorded.region, [make_message(None, Kind.DATA_MISSING)], NOW)
+    alerts.queue_messages(conn, recorded.region, [make_message(None, Kind.DATA_MISSING)], NOW)
     status = find_status(conn, recorded.region.name)
     assert status.last_run == LastRun(DAY + timedelta(days=1), "E", "unknown")
     assert (status.zones, status.pending_deliveries) == (0, 3)

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from lswarn.alerts.policy import Hit
-from lswarn.db import assets, outbox, store
+from lswarn.db import alerts, assets, exposure, store
 from lswarn.db.engine import transaction
 from lswarn.errors import DatabaseError
 from lswarn.rain.grade import Grade
@@ -130,14 +130,14 @@ class TestPublish:
     def test_killed_in_the_middle_leaves_the_day_before(self, world, fresh_engine, monkeypatch):
         with transaction(fresh_engine, world.region) as conn:
             world.record(conn)
-            world.publish(conn)
+            world.publish(conn, zones=("high",))
             before = rows(conn)
 
         def killed(key):
             with transaction(fresh_engine, world.region) as conn:
                 world.publish(conn, key=key)
 
-        monkeypatch.setattr(store, "SETTLEMENT_EXPOSURE", "SELECT 1 / 0")
+        monkeypatch.setitem(exposure.RECORD, "settlement", "SELECT 1 / 0")
         with pytest.raises(DatabaseError, match="division by zero"):
             killed("k2")
         with transaction(fresh_engine) as conn:
@@ -249,7 +249,10 @@ class TestHits:
         assert hits["west"][0].people == 1  # 0.75 of a person, not three times none
 
     def test_nothing_is_hit(self, recorded, conn):
-        assert store.find_hits(conn, recorded.publish(conn, zones=("high", "nothing there")).run_id) == {}
+        run_id = recorded.publish(conn, zones=("high", "nothing there")).run_id
+        assert store.find_hits(conn, run_id) == {}
+        [hit] = store.find_hits(conn, run_id, 4)["east"]  # for what was told of before, they count towards staying
+        assert (hit.key, round(hit.length_m)) == ("road:r1", 200)
 
     def test_the_order_is_stable(self, recorded, conn):
         zones = ("half of the hamlet", "over the border", "quarter of the town")
@@ -356,7 +359,7 @@ def test_before_the_first_run(recorded, conn):
 class TestForgetDays:
     def test_a_made_region_starts_anew(self, recorded, conn, make_message):
         recorded.alarm(conn, recorded.publish(conn).run_id)
-        outbox.queue_messages(conn, recorded.region, [make_message()], NOW)
+        alerts.queue_messages(conn, recorded.region, [make_message()], NOW)
         recorded.ahead(conn, 1)
         recorded.publish(conn, "hindcast")
         store.forget_days(conn, recorded.region)

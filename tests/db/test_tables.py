@@ -1,10 +1,10 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from lswarn.db import assets, inputs, outbox
+from lswarn.db import alerts, assets, circuit, inputs
 from lswarn.model.drift import Shift
 
 BOWTIE = "ST_GeomFromText('{kind}(((0 0, 1 1, 1 0, 0 1, 0 0)))', 4326)"
@@ -14,6 +14,8 @@ CHECKS = {
     "ck_settlement_geometry": "geometry = " + BOWTIE.format(kind="MULTIPOLYGON"),
     "ck_settlement_area": "area_m2 = 0",
     "ck_settlement_population": "population = -1",
+    "ck_asset_change_kind": "kind = 'bridge'",
+    "ck_asset_change_change": "change = 'lost'",
     "ck_landslide_accuracy": "accuracy_m = -1",
     "ck_landslide_geometry": "geometry = ST_GeomFromText('MULTIPOLYGON EMPTY', 4326)",
     "ck_model_role": "role = 'king'",
@@ -24,6 +26,7 @@ CHECKS = {
     "ck_run_lead": "lead_days = 1, status = 'modelled'",
     "ck_run_status": "model_id = NULL",
     "ck_class_area_class": "class = 6",
+    "ck_run_tile_place": "tile_col = -1",
     "ck_class_area_area": "area_m2 = -1",
     "ck_susceptibility_zone_class": "class = 3",
     "ck_susceptibility_zone_area": "area_m2 = 0",
@@ -35,14 +38,28 @@ CHECKS = {
     "ck_settlement_exposure_class": "class = 3",
     "ck_settlement_exposure_share": "area_share = 1.1",
     "ck_settlement_exposure_people": "people = -1",
+    "ck_exposure_total_class": "class = 3",
+    "ck_exposure_total_known": "people = -1",
+    "ck_zone_lineage_overlap": "overlap_m2 = 0",
     "ck_alert_level": "level = 3",
     "ck_alert_closed": "closed_on = '2099-01-01'",
     "ck_alert_days": "changed_on = '1999-01-01'",
+    "ck_alert_state": "state = 'closed'",
+    "ck_alert_status": "run_id = NULL",
     "ck_alert_message_kind": "kind = 'rumour'",
     "ck_alert_message_alert": "alert_id = NULL",
     "ck_alert_message_level": "level = -1",
+    "ck_alert_message_status": "status = 'joke'",
+    "ck_alert_message_approval": "approval = 'waiting', released_at = NULL",
+    "ck_alert_message_released": "released_at = NULL",
+    "ck_alert_message_decided": "approval = 'approved'",
+    "ck_alert_message_cap": "cap = 'x'",
     "ck_alert_message_subject": "subject = E'Red\\nBcc: everybody'",
     "ck_subscriber_channel": "channel = 'pigeon'",
+    "ck_subscriber_level": "level = 0",
+    "ck_circuit_failures": "failures = 0",
+    "ck_delivery_carried": "carried_by = id",
+    "ck_delivery_tries": "tries = -1",
     "ck_delivery_status": "status = 'lost'",
     "ck_delivery_delivered": "status = 'sent'",
 }
@@ -51,10 +68,13 @@ CHECKS = {
 @pytest.fixture
 def full(recorded, conn, make_message):
     """A world with a row in every table."""
+    assets.record_asset(conn, recorded.region, "roads", recorded.roads.assign(ref="I-2"))
     assets.record_landslides(conn, recorded.region, recorded.settlements.assign(day=None))
+    recorded.publish(conn, day=date(2015, 10, 1), zones=("high",))
     run_id = recorded.publish(conn).run_id
     recorded.alarm(conn, run_id)
-    outbox.queue_messages(conn, recorded.region, [make_message()], "2015-10-03T00:00Z")
+    alerts.queue_messages(conn, recorded.region, [make_message()], "2015-10-03T00:00Z")
+    circuit.mark_lane_failed(conn, "email", datetime.now(UTC), "no answer")
     inputs.record_drift(conn, recorded.region, "net", [Shift("ground", "slope", 0.1, 9)], datetime.now(UTC))
     return recorded
 
@@ -77,10 +97,16 @@ def test_no_check_is_forgotten(conn):
 def test_every_table_view_and_column_is_explained(conn):
     silent = text("""
         SELECT relname, attname
-        FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND relkind = 'r'
+        FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
         WHERE relnamespace = 'lswarn'::regnamespace AND relkind IN ('r', 'v') AND relname <> 'alembic_version'
           AND (obj_description(pg_class.oid) IS NULL
                OR attname IS NOT NULL AND col_description(attrelid, attnum) IS NULL)""")
+    assert conn.execute(silent).all() == []
+
+
+def test_every_function_is_explained(conn):
+    silent = text("""SELECT proname FROM pg_proc WHERE pronamespace = 'lswarn'::regnamespace
+                     AND obj_description(oid, 'pg_proc') IS NULL""")
     assert conn.execute(silent).all() == []
 
 

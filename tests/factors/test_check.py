@@ -193,6 +193,15 @@ class TestAssets:
         told = problem(rest=assets(make_region(), settlements=towns))
         assert "field 'people' holds 'many', '-1' in 2 of 4 features" in told
 
+    def test_an_extract_of_openstreetmap_is_checked_as_well(self, make_region, tmp_path) -> None:
+        towns = tmp_path / "valley.osm"
+        tags = '<tag k="place" v="hamlet"/><tag k="population" v="few"/>'
+        towns.write_text(f'<osm version="0.6"><node id="1" lat="{MIDDLE.y}" lon="{MIDDLE.x}">{tags}</node></osm>')
+        facts = assets(make_region(), settlements={"file": towns}, roads={"file": towns})
+        told = check(Region.model_validate(make_region().model_dump() | facts))
+        assert not any("settlements" in sentence for sentence in told)
+        assert any(sentence.startswith("assets.roads: ") and "no feature" in sentence for sentence in told)
+
 
 def test_days_of_landslides_are_days(problem, save) -> None:
     slides = save([MIDDLE] * 3, id=[1, 2, 3], day=["2020-05-01", "May 2020", None]) | {"id": "id", "date": "day"}

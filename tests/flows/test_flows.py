@@ -6,7 +6,10 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.daily import daily
+from flows.deliver import deliver
+from flows.drill import drill
 from flows.hindcast import hindcast
+from flows.retention import retention
 from flows.retrain import retrain
 
 
@@ -47,8 +50,22 @@ def test_hindcast(house):
     assert house.rows()["message"] == []
 
 
+def test_deliver():
+    assert deliver() == "0 delivered, 0 refused"
+
+
+def test_retention():
+    assert retention() == "demo: nothing is older than it may be"
+
+
 def test_retrain(house):
     before = house.rows()
     told = retrain()
     assert "champion" in told
     assert house.rows() == before
+
+
+def test_drill(house):
+    before = house.rows()
+    assert "drill in cross-mountain, 3 messages" in drill(area="cross-mountain")
+    assert len(house.rows()["message"]) == len(before["message"]) + 3

@@ -7,6 +7,7 @@ they came from (`source_id`), which is the id used everywhere outside the databa
 from lswarn.db.tables.columns import SCHEMA, metadata
 from lswarn.db.tables.found import (
     class_area,
+    exposure_total,
     model,
     model_drift,
     rain_day,
@@ -15,17 +16,24 @@ from lswarn.db.tables.found import (
     run,
     settlement_exposure,
     susceptibility_zone,
+    zone_lineage,
 )
-from lswarn.db.tables.said import alert, alert_message, delivery, delivery_attempt, subscriber
-from lswarn.db.tables.watched import landslide, region, road, settlement, warning_area
+from lswarn.db.tables.said import alert, alert_message
+from lswarn.db.tables.sent import circuit, delivery, delivery_attempt, subscriber
+from lswarn.db.tables.tiles import class_tile, run_tile
+from lswarn.db.tables.watched import asset_change, landslide, region, road, settlement, warning_area
 
 __all__ = [
     "SCHEMA",
     "alert",
     "alert_message",
+    "asset_change",
+    "circuit",
     "class_area",
+    "class_tile",
     "delivery",
     "delivery_attempt",
+    "exposure_total",
     "landslide",
     "metadata",
     "model",
@@ -36,9 +44,11 @@ __all__ = [
     "road",
     "road_exposure",
     "run",
+    "run_tile",
     "settlement",
     "settlement_exposure",
     "subscriber",
     "susceptibility_zone",
     "warning_area",
+    "zone_lineage",
 ]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Text,
+    text,
 )
 
 SCHEMA = "lswarn"
@@ -56,6 +57,12 @@ def of_run() -> Column:
 def retired() -> Column:
     """Nothing from a file is deleted: past days speak of it."""
     return column("retired_at", INSTANT, "When it vanished from its file; null while it is there", nullable=True)
+
+
+def added() -> Column:
+    """Since when it is known."""
+    what = "When it was first loaded; null = before that was kept"
+    return column("added_at", INSTANT, what, nullable=True, server_default=text("now()"))
 
 
 def warned_class() -> Column:

@@ -129,6 +129,19 @@ run = Table(
     column(
         "superseded_at", INSTANT, "When a later run of that day and kind replaced it; null = it counts", nullable=True
     ),
+    column(
+        "pruned_at",
+        INSTANT,
+        "When its map, zones and exposure were deleted for their age; null = they are kept",
+        nullable=True,
+    ),
+    column(
+        "earlier_run_id",
+        BigInteger,
+        "Observed run of an earlier day that its zones were compared with; null = with none",
+        ForeignKey("run.id"),
+        nullable=True,
+    ),
     ForeignKeyConstraint(["region", "model_id"], ["model.region", "model.id"]),
     check("grade", "grade IN ('A', 'B', 'C', 'D', 'E')"),
     check(
@@ -195,12 +208,13 @@ rainfall_exceedance = Table(
 
 
 def _exposed(what: str) -> list[Any]:
+    # No keys but its own: one statement writes them all, joining the tables they are of, and they go with their run.
     return [
         key(),
-        of_run(),
-        column("zone_id", BigInteger, "Zone it lies in", ForeignKey("susceptibility_zone.id")),
-        column(f"{what}_id", BigInteger, f"Which {what}", ForeignKey(f"{what}.id")),
-        column("area_id", BigInteger, "Warning area it lies in", ForeignKey("warning_area.id")),
+        column("run_id", BigInteger, "Run that found it"),
+        column("zone_id", BigInteger, "Zone it lies in"),
+        column(f"{what}_id", BigInteger, f"Which {what}"),
+        column("area_id", BigInteger, "Warning area it lies in"),
         warned_class(),
     ]
 
@@ -213,12 +227,9 @@ road_exposure = Table(
     probability("mean"),
     probability("max"),
     shape("MULTILINESTRING", "The stretch inside"),
-    UniqueConstraint("zone_id", "road_id", "area_id"),
     check("class", "class IN (4, 5)"),
     check("length", "length_m > 0"),
     Index(None, "run_id"),
-    Index(None, "road_id"),
-    spatial("road_exposure"),
     comment="Stretch of one road in one zone and one warning area",
 )
 
@@ -232,12 +243,38 @@ settlement_exposure = Table(
     probability("mean"),
     probability("max"),
     shape("MULTIPOLYGON", "The part inside"),
-    UniqueConstraint("zone_id", "settlement_id", "area_id"),
     check("class", "class IN (4, 5)"),
     check("share", "area_m2 > 0 AND area_share > 0 AND area_share <= 1"),
     check("people", "people >= 0"),
     Index(None, "run_id"),
-    Index(None, "settlement_id"),
-    spatial("settlement_exposure"),
     comment="Part of one settlement in one zone and one warning area",
+)
+
+exposure_total = Table(
+    "exposure_total",
+    metadata,
+    of_run(),
+    column("area_id", BigInteger, "Warning area", ForeignKey("warning_area.id")),
+    warned_class(),
+    column("roads", BigInteger, "Roads with a stretch inside"),
+    column("road_m", Double, "Length of these stretches, m"),
+    column("settlements", BigInteger, "Settlements with a part inside"),
+    column("people", BigInteger, "Of settlements whose population is known"),
+    column("settlements_uncounted", BigInteger, "Settlements hit whose population is unknown"),
+    PrimaryKeyConstraint("run_id", "area_id", "class"),
+    check("class", "class IN (4, 5)"),
+    check("known", "roads >= 0 AND road_m >= 0 AND settlements >= 0 AND people >= 0 AND settlements_uncounted >= 0"),
+    comment="What lay in zones of one class in one warning area; no row where nothing did",
+)
+
+zone_lineage = Table(
+    "zone_lineage",
+    metadata,
+    column("run_id", BigInteger, "Run that found the zone; which run the earlier zone is of, it says itself"),
+    column("zone_id", BigInteger, "Zone"),
+    column("earlier_zone_id", BigInteger, "Zone of the earlier run; it may have been deleted since"),
+    column("overlap_m2", Double, "Area that both have, m²"),
+    PrimaryKeyConstraint("run_id", "zone_id", "earlier_zone_id"),
+    check("overlap", "overlap_m2 > 0"),
+    comment="Which zones of an earlier day lay where a zone lies, of either class",
 )

@@ -1,4 +1,4 @@
-"""What was said, to whom, and whether it arrived."""
+"""What was said. To whom, and whether it arrived, is in `sent`."""
 
 from sqlalchemy import (
     ARRAY,
@@ -11,12 +11,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSONB
 
-from lswarn.db.tables.columns import INSTANT, check, column, key, metadata, of_region, retired
+from lswarn.db.tables.columns import INSTANT, check, column, key, metadata, of_region
 
 alert = Table(
     "alert",
@@ -28,18 +27,44 @@ alert = Table(
     column("opened_on", Date, "Last observed day when the first message was given"),
     column("changed_on", Date, "Last observed day when the last message was given"),
     column("closed_on", Date, "Day of the all-clear; null while it is open", nullable=True),
-    column("run_id", BigInteger, "Run that the last message came from", ForeignKey("run.id")),
+    column(
+        "run_id",
+        BigInteger,
+        "Run that the last message came from; null of a drill",
+        ForeignKey("run.id"),
+        nullable=True,
+    ),
     column(
         "below",
         JSONB,
-        "Complete observed days below the level since, with the level they called for: [[day, level], …]",
+        "Complete observed days below the level since, with the level they called for and the level they let stay: "
+        "[[day, level, level], …]",
     ),
     column("told", ARRAY(Text), "Assets people have been told of: road:ID, settlement:ID"),
     column("outlook_only", Boolean, "Only outlooks have called for the level so far", server_default="false"),
+    column(
+        "state",
+        Text,
+        "open: its level is called for; easing: less is; unknown: nobody knows; closed",
+        server_default="open",
+    ),
+    column("status", Text, "actual, or test or exercise: a drill", server_default="actual"),
+    column("said_at", INSTANT, "When the last message was given; null before that was recorded", nullable=True),
+    column(
+        "held",
+        JSONB,
+        "Places newly hit that are held back for the next message, as it will name them",
+        server_default=text("'[]'"),
+    ),
     check("level", "level BETWEEN 0 AND 2"),
+    check(
+        "state",
+        "state IN ('open', 'easing', 'unknown', 'closed') AND (state = 'closed') = (closed_on IS NOT NULL)",
+    ),
+    check("status", "status IN ('actual', 'test', 'exercise') AND (status <> 'actual' OR run_id IS NOT NULL)"),
     check("closed", "(closed_on IS NULL) = (level > 0)"),
     check("days", "opened_on <= changed_on AND opened_on <= closed_on"),
-    Index("uq_alert_open", "area_id", "hazard", unique=True, postgresql_where=text("closed_on IS NULL")),
+    Index("uq_alert_open", "area_id", "hazard", "status", unique=True, postgresql_where=text("closed_on IS NULL")),
     comment="One situation in one warning area, from its first message to its all-clear; hangs on no run",
 )
 
@@ -50,7 +75,7 @@ alert_message = Table(
     of_region(),
     column("alert_id", BigInteger, "Null for a message about missing rain", ForeignKey("alert.id"), nullable=True),
     column("run_id", BigInteger, "Run it came from; null where there was none", ForeignKey("run.id"), nullable=True),
-    column("kind", Text, "open, raise, update, lower, clear or data_missing"),
+    column("kind", Text, "open, raise, update, lower, clear or data_missing; review: asks reviewers about a draft"),
     column("level", SmallInteger, "0 none, 1 orange, 2 red"),
     column("valid_day", Date, "Day it speaks of: of an outlook, a day ahead"),
     column("subject", Text, "One line"),
@@ -59,11 +84,96 @@ alert_message = Table(
     column("payload", JSONB, "What a webhook gets"),
     column("map_png", LargeBinary, "Map; empty where there is none"),
     column("queued_at", INSTANT, "When it was queued"),
-    check("kind", "kind IN ('open', 'raise', 'update', 'lower', 'clear', 'data_missing')"),
-    check("alert", "(kind = 'data_missing') = (alert_id IS NULL) AND (alert_id IS NULL OR run_id IS NOT NULL)"),
+    column("status", Text, "actual, or test or exercise: a drill", server_default="actual"),
+    column("news", ARRAY(Text), "Assets it is the first to tell of: road:ID, settlement:ID", server_default="{}"),
+    column(
+        "translations",
+        JSONB,
+        "The same in other languages: {language: {subject, text, html}}",
+        server_default=text("'{}'"),
+    ),
+    column(
+        "about_id",
+        BigInteger,
+        "The draft that a review asks about; else null",
+        ForeignKey("alert_message.id"),
+        nullable=True,
+    ),
+    column(
+        "approval",
+        Text,
+        "auto: no person was asked; waiting; approved; rejected; timed_out: nobody decided, and it went out",
+        server_default="auto",
+    ),
+    column(
+        "review_until",
+        INSTANT,
+        "A draft that nobody has decided on by then goes out; null where nobody was asked",
+        nullable=True,
+    ),
+    column("decided_by", Text, "Who approved, rejected or cancelled; null where no person did", nullable=True),
+    column(
+        "decided_at",
+        INSTANT,
+        "When it was decided that it goes out or does not; null while it waits",
+        nullable=True,
+    ),
+    column("reason", Text, "Why, in the words of who decided; null where nothing was said", nullable=True),
+    column(
+        "released_at",
+        INSTANT,
+        "When it was addressed to its subscribers; null while it waits and where it was rejected",
+        nullable=True,
+    ),
+    column(
+        "cap_rules",
+        JSONB,
+        "[alerts.cap] of region.toml when it was written; null where there was none yet",
+        nullable=True,
+    ),
+    column("cap_identifier", Text, "Name of its CAP document; null where there is none", nullable=True),
+    column("cap_sent", Text, "When that was sent, as it says it; null where there is none", nullable=True),
+    column("cap_expires_at", INSTANT, "When that loses force by itself; null where there is none", nullable=True),
+    column(
+        "cap_references",
+        Text,
+        "Earlier documents that it follows: sender,identifier,sent and a blank between; null where there is none",
+        nullable=True,
+    ),
+    column("cap", LargeBinary, "That document, XML; null where there is none", nullable=True),
+    check(
+        "kind",
+        "kind IN ('open', 'raise', 'update', 'lower', 'clear', 'data_missing', 'review') "
+        "AND (kind = 'review') = (about_id IS NOT NULL)",
+    ),
+    check(
+        "alert",
+        "(kind = 'data_missing') = (alert_id IS NULL) "
+        "AND (alert_id IS NULL OR run_id IS NOT NULL OR status <> 'actual')",
+    ),
     check("level", "level BETWEEN 0 AND 2"),
+    check("status", "status IN ('actual', 'test', 'exercise')"),
+    check(
+        "approval",
+        "approval IN ('auto', 'waiting', 'approved', 'rejected', 'timed_out') "
+        "AND (approval <> 'waiting' OR review_until IS NOT NULL)",
+    ),
+    check("released", "(released_at IS NULL) = (approval IN ('waiting', 'rejected'))"),
+    check("decided", "approval NOT IN ('approved', 'rejected') OR decided_by IS NOT NULL AND decided_at IS NOT NULL"),
+    check(
+        "cap",
+        "(cap IS NULL) = (cap_identifier IS NULL) AND (cap IS NULL) = (cap_sent IS NULL) "
+        "AND (cap IS NULL) = (cap_expires_at IS NULL) AND (cap IS NULL OR released_at IS NOT NULL)",
+    ),
     check("subject", "subject !~ '[\\r\\n]'"),
-    Index("uq_alert_message_change", "run_id", "alert_id", "kind", unique=True),
+    Index(
+        "uq_alert_message_change",
+        "run_id",
+        "alert_id",
+        "kind",
+        unique=True,
+        postgresql_where=text("kind <> 'review' AND approval <> 'rejected'"),
+    ),
     Index(
         "uq_alert_message_data_missing",
         "region",
@@ -71,55 +181,7 @@ alert_message = Table(
         unique=True,
         postgresql_where=text("kind = 'data_missing'"),
     ),
-    comment="What was said; the history of every alert",
-)
-
-subscriber = Table(
-    "subscriber",
-    metadata,
-    key(),
-    of_region(),
-    column("name", Text, "As in region.toml"),
-    column("channel", Text, "email or webhook"),
-    column("address", Text, "Mail address or URL"),
-    column("areas", ARRAY(Text), "Source ids of warning areas; empty = all"),
-    retired(),
-    UniqueConstraint("region", "name"),
-    check("channel", "channel IN ('email', 'webhook')"),
-    comment="Who is told",
-)
-
-delivery = Table(
-    "delivery",
-    metadata,
-    key(),
-    column("message_id", BigInteger, "What", ForeignKey("alert_message.id")),
-    column("subscriber_id", BigInteger, "To whom", ForeignKey("subscriber.id")),
-    column(
-        "idempotency_key",
-        UUID(as_uuid=False),
-        "The same at every attempt, so that a receiver can drop a repeat",
-        server_default=text("gen_random_uuid()"),
-    ),
-    column("status", Text, "pending, sent, or dead: given up", server_default="pending"),
-    column("due_at", INSTANT, "Next attempt not before; a worker that takes it on moves this ahead as its lease"),
-    column("delivered_at", INSTANT, "When it was accepted", nullable=True),
-    UniqueConstraint("message_id", "subscriber_id"),
-    UniqueConstraint("idempotency_key"),
-    check("status", "status IN ('pending', 'sent', 'dead')"),
-    check("delivered", "(status = 'sent') = (delivered_at IS NOT NULL)"),
-    Index("ix_delivery_due", "due_at", postgresql_where=text("status = 'pending'")),
-    comment="One message on its way to one subscriber",
-)
-
-delivery_attempt = Table(
-    "delivery_attempt",
-    metadata,
-    key(),
-    column("delivery_id", BigInteger, "Of which delivery", ForeignKey("delivery.id")),
-    column("attempted_at", INSTANT, "When"),
-    column("address", Text, "Where to"),
-    column("error", Text, "What went wrong; null = accepted", nullable=True),
-    Index(None, "delivery_id"),
-    comment="Every attempt to deliver",
+    Index("uq_alert_message_cap_identifier", "cap_identifier", unique=True),
+    Index("ix_alert_message_waiting", "review_until", postgresql_where=text("approval = 'waiting'")),
+    comment="What was said, and the drafts that were not; the history of every alert",
 )

@@ -1,8 +1,34 @@
 """What is watched: the region, where warnings are given, what can be hit, and what slid before."""
 
-from sqlalchemy import Boolean, Column, Date, Double, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
-from lswarn.db.tables.columns import VALID, check, column, key, metadata, of_region, retired, shape, spatial
+from lswarn.db.tables.columns import (
+    INSTANT,
+    VALID,
+    added,
+    check,
+    column,
+    key,
+    metadata,
+    of_region,
+    retired,
+    shape,
+    spatial,
+)
 
 region = Table(
     "region",
@@ -26,6 +52,13 @@ warning_area = Table(
     column("name", Text, "For people"),
     shape("MULTIPOLYGON", "Extent"),
     retired(),
+    added(),
+    column(
+        "unknown_since",
+        Date,
+        "First of the observed days, up to the newest, on which not all of its rain was known; null = it is known",
+        nullable=True,
+    ),
     UniqueConstraint("region", "source_id"),
     check("geometry", VALID),
     spatial("warning_area"),
@@ -44,6 +77,7 @@ road = Table(
     column("length_m", Double, "Length, m"),
     shape("MULTILINESTRING", "Course"),
     retired(),
+    added(),
     UniqueConstraint("region", "source_id"),
     check("length", "length_m > 0"),
     spatial("road"),
@@ -62,12 +96,39 @@ settlement = Table(
     column("area_m2", Double, "Area, m²"),
     shape("MULTIPOLYGON", "Extent; a settlement given as a point is a disc around it"),
     retired(),
+    added(),
     UniqueConstraint("region", "source_id"),
     check("geometry", VALID),
     check("area", "area_m2 > 0"),
     check("population", "population >= 0"),
     spatial("settlement"),
     comment="Settlements and buildings that can be hit",
+)
+
+asset_change = Table(
+    "asset_change",
+    metadata,
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Key within this database; of two changes the later one has the larger",
+    ),
+    of_region(),
+    column("kind", Text, "warning_area, road or settlement: the table in which it is"),
+    column("source_id", Text, "Id in the file"),
+    column("change", Text, "changed; retired: gone from its file; returned: there again after it was gone"),
+    column("changed_at", INSTANT, "When it was loaded", server_default=text("now()")),
+    column("before", JSONB, "Its columns as they were until then"),
+    shape("GEOMETRY", "Course or extent as it was until then"),
+    check("kind", "kind IN ('warning_area', 'road', 'settlement')"),
+    check("change", "change IN ('changed', 'retired', 'returned')"),
+    Index("ix_asset_change_region_kind_source_id", "region", "kind", "source_id"),
+    spatial("asset_change"),
+    comment=(
+        "What a road, settlement or warning area was before a load of its file changed it; a new one has nothing before"
+    ),
 )
 
 landslide = Table(
