@@ -311,7 +311,7 @@ def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
 
 
 def forget_days(conn: Connection, region: Region) -> None:
-    """Delete everything days have left of a made region: rain, runs, what they found, and what was said.
+    """Delete everything days have left of a made region: rain, runs, what they found, what was said, and landslides.
 
     Raises:
         DatabaseError: the region is real; nobody is to forget that somebody was warned.
@@ -327,6 +327,7 @@ def forget_days(conn: Connection, region: Region) -> None:
         **dict.fromkeys(FINDINGS, "run_id IN (SELECT id FROM lswarn.run WHERE region = :region)"),
         tables.run: "region = :region",
         tables.rain_day: "region = :region",
+        tables.landslide: "region = :region",
     }
     for table, rule in of_region.items():
         conn.execute(table.delete().where(text(rule)), {"region": region.name})

@@ -16,7 +16,7 @@ import geopandas as gpd
 from pydantic import SecretStr
 
 from lswarn import day as line
-from lswarn import groundwork, retraining
+from lswarn import groundwork, retraining, verification
 from lswarn.alerts.message import AlertMessage
 from lswarn.cascade import critical_of, fetch_days
 from lswarn.db import alerts, assets, inputs, server, store
@@ -98,9 +98,11 @@ def tell(folder: Path, settings: Settings, say: Callable[[str], None], clock: Ca
             rows.append(row)
             say(f"  {day}: rain grade {told.grade}; {row['said'] or 'nothing new to say'}")
 
+        say("asking what the warnings were worth")
+        slid = _verify(region, settings, world, rain.now, say)
         say("writing the report")
         _write_report(folder / "report.html", region, settings, world, days)
-        return Told(rows, _next_steps(folder, world, settings, len(mail.received), len(hooks.received)))
+        return Told(rows, _next_steps(folder, world, settings, slid, len(mail.received), len(hooks.received)))
 
 
 def _run_at(day: date) -> datetime:
@@ -186,6 +188,20 @@ def _said(message: AlertMessage) -> str:
     return words + (" (outlook)" if message.lead_days else "")
 
 
+def _verify(region: Region, settings: Settings, world: World, now: datetime, say: Callable[[str], None]) -> Path:
+    """Hold the warnings against the landslides that the hidden truth let fall meanwhile; where the page is."""
+    events = region.inventory.model_copy(update={"file": world.events})
+    groundwork.load_landslides(region, settings, now.date(), inventory=events, prefix="event-")
+    verified = verification.verify(region, settings, world.days[0], world.days[-1], now)
+    for score in verified.found.alerts:
+        found = score.total
+        say(
+            f"  {score.name} or above: {found.hits} hits, {found.misses} misses, {found.false_alarms} false alarms, "
+            f"{found.unknown + found.blind} not known (warning areas and days)"
+        )
+    return verified.html_path
+
+
 def _write_report(path: Path, region: Region, settings: Settings, world: World, days: Sequence[ReportDay]) -> None:
     with transaction(open_database(settings)) as conn:
         history = alerts.find_alert_history(conn, region)
@@ -213,17 +229,20 @@ def _reported(event: alerts.AlertEvent) -> ReportMessage:
     )
 
 
-def _next_steps(folder: Path, world: World, settings: Settings, mails: int, webhooks: int) -> str:
+def _next_steps(folder: Path, world: World, settings: Settings, verified: Path, mails: int, webhooks: int) -> str:
     region, database = world.region_toml, database_url(settings).replace("+psycopg", "")
     classes = settings.region_dir("demo") / "days"
     return f"""
 The report:      {folder / "report.html"}
+Was it right:    {verified}
 {mails} mails:        {folder / "mail"}/*.eml
 {webhooks} webhooks:     {folder / "webhooks"}/*.json
+CAP documents:   {settings.region_dir("demo") / "cap"}/
 
 What to try next
   lswarn status {region}
+  lswarn alerts areas {region}
   lswarn alerts list {region}
   lswarn rain status {region} --until {world.days[-1]}
   psql '{database}' -c 'TABLE lswarn.exposed_road_now'
-  QGIS: open {classes}/<day>/<key>/classes.tif, and the views of schema lswarn over the same connection"""
+  QGIS: open {classes}/<day>/<key>/classes.tif, and deploy/qgis/lswarn.qgs over the same connection"""

@@ -52,6 +52,7 @@ class World:
         days: the ten days. training_days: last days of the weeks to learn from, quiet ones included.
         rain_days: every day whose granule these need, oldest first.
         dem: the terrain, for pictures.
+        events: the landslides of the ten days, which nobody knows of before they are over.
     """
 
     region_toml: Path
@@ -60,6 +61,7 @@ class World:
     training_days: tuple[date, ...]
     rain_days: tuple[date, ...]
     dem: Path
+    events: Path
 
 
 def make_world(
@@ -88,6 +90,7 @@ def make_world(
         training_days=storms.TRAINING_DAYS,
         rain_days=storms.rain_days(),
         dem=folder / "dem.tif",
+        events=folder / "events.gpkg",
     )
 
 
@@ -112,6 +115,7 @@ def _write_world(folder: Path, seed: int, resolution_m: float) -> None:
         "areas": warning_areas(),
         "thresholds": _threshold_zones(),
         "inventory": _inventory(land.ground, grid, seed),
+        "events": _events(land.ground, grid, seed),
     }.items():
         features.to_file(folder / f"{name}.gpkg", layer=name, driver="GPKG", engine="pyogrio")
 
@@ -165,6 +169,21 @@ def _inventory(ground: truth.Ground, grid: Grid, seed: int) -> gpd.GeoDataFrame:
         )
         found = sorted(shapes(patches, patches > 0, connectivity=4, transform=grid.transform), key=lambda s: s[1])
         rows += [{"id": f"{week}-{n:04.0f}", "date": week.isoformat(), "geometry": shape(s)} for s, n in found]
+    return gpd.GeoDataFrame(rows, crs=CRS)
+
+
+def _events(ground: truth.Ground, grid: Grid, seed: int) -> gpd.GeoDataFrame:
+    """Landslides of the ten days. A slope has one chance for all of them: it goes on the first day that is too much."""
+    rows, gone = [], np.zeros(grid.shape, bool)
+    for day in storms.DAYS:
+        rain = sample(storms.weekly_rain(day, seed), grid, grid.whole)
+        chance = np.random.default_rng((seed, storms.FIRST_DAY.toordinal()))
+        patches = truth.landslides(truth.failure_probability(ground, rain), chance)
+        old = np.unique(patches[gone])
+        fresh = np.where(np.isin(patches, old), 0, patches)
+        gone |= patches > 0
+        found = sorted(shapes(fresh, fresh > 0, connectivity=4, transform=grid.transform), key=lambda s: s[1])
+        rows += [{"id": f"{day}-{n:04.0f}", "date": day.isoformat(), "geometry": shape(s)} for s, n in found]
     return gpd.GeoDataFrame(rows, crs=CRS)
 
 

@@ -139,7 +139,7 @@ class Ensemble(nn.Module):
 
     Attributes:
         shifts: by how much the log-odds of each member are too high, see `calibrate`.
-        weights: of each member, none negative, see `blend`; one of no weight is not asked.
+        weights: of each member, none negative, see `members`; one of no weight is not asked.
     """
 
     shifts: Tensor

@@ -4,6 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lswarn.errors import GridMismatch, TrainingError
 from lswarn.model import course, members
@@ -133,6 +135,17 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members(joint, world):
         assert torch.allclose(network(ground, rain), mean, atol=1e-4)
     assert joint.metrics.keys() >= {"loss_inventory", "steps", "trees", "class_weight"}
     assert evaluate(joint, world.factors, world.snapshot, device="cpu").auc > 0.9
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_the_more_landslides_the_more_a_network_has_to_say(some, more):
+    kinds = ("unet", "boosting", "logistic")
+    few, many = (members.weigh(kinds, cells) for cells in sorted((some, more)))
+    assert sum(few) == pytest.approx(1)
+    assert few[0] <= few[1] <= few[2]
+    assert many[0] >= few[0] - 1e-12
+    assert members.weigh(kinds, 0)[2] > 0.95
+    assert members.weigh(kinds, 1e9) == pytest.approx((1 / 3,) * 3, abs=1e-5)
 
 
 @pytest.mark.parametrize("network", ["logistic", "boosting"])
