@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from lswarn.db import tables
 from lswarn.db.store import FINDINGS
+from lswarn.db.tiles import forget_orphans
 from lswarn.region import Region
 
 TOTALS = (tables.class_area, tables.exposure_total)
@@ -56,8 +57,4 @@ def prune(conn: Connection, region: Region, keep_days: int, now: datetime) -> Pr
         RETURNING id"""
     runs = list(conn.execute(text(old), facts).scalars())
     rows = sum(conn.execute(table.delete().where(table.c.run_id.in_(runs))).rowcount for table in AGING)
-    # Tiles of superseded runs too. Until this is over nobody finds a tile there and names it: see `tiles.record_tiles`.
-    conn.execute(text("LOCK TABLE lswarn.class_tile IN SHARE ROW EXCLUSIVE MODE"))
-    orphans = """DELETE FROM lswarn.class_tile AS tile
-                 WHERE NOT EXISTS (SELECT FROM lswarn.run_tile WHERE run_tile.sha256 = tile.sha256)"""
-    return Pruned(len(runs), rows, conn.execute(text(orphans)).rowcount)
+    return Pruned(len(runs), rows, forget_orphans(conn))

@@ -22,7 +22,7 @@ from lswarn.db.engine import copy_rows
 from lswarn.db.exposure import Exposure as Exposure  # part of what `publish` says, for those who pass it on
 from lswarn.db.exposure import find_exposure, record_exposure
 from lswarn.db.lineage import record_lineage
-from lswarn.db.tiles import record_tiles
+from lswarn.db.tiles import forget_orphans, record_tiles
 from lswarn.errors import DatabaseError
 from lswarn.rain.grade import Grade
 from lswarn.region import Region
@@ -331,3 +331,4 @@ def forget_days(conn: Connection, region: Region) -> None:
     }
     for table, rule in of_region.items():
         conn.execute(table.delete().where(text(rule)), {"region": region.name})
+    forget_orphans(conn)

@@ -106,3 +106,12 @@ def raster_wkb(values: NDArray[np.uint8], transform: Affine, srid: int) -> bytes
     place = struct.pack("<6d", transform.a, transform.e, transform.c, transform.f, transform.b, transform.d)
     size = struct.pack("<iHH", srid, width, height)
     return head + place + size + struct.pack("<BB", _UINT8, 0) + np.ascontiguousarray(values).tobytes()
+
+
+def forget_orphans(conn: Connection) -> int:
+    """Delete tiles that no run names any more; how many."""
+    # Until this is over nobody finds a tile there and names it: see `record_tiles`.
+    conn.execute(text("LOCK TABLE lswarn.class_tile IN SHARE ROW EXCLUSIVE MODE"))
+    orphans = """DELETE FROM lswarn.class_tile AS tile
+                 WHERE NOT EXISTS (SELECT FROM lswarn.run_tile WHERE run_tile.sha256 = tile.sha256)"""
+    return conn.execute(text(orphans)).rowcount
