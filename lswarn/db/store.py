@@ -42,6 +42,9 @@ FINDINGS = (
 )
 """What a run found, in an order in which it can be deleted."""
 
+EVENTS = "event-"
+"""What the id of a landslide begins with that a made region reports of its days."""
+
 Kind = Literal["observed", "outlook", "hindcast"]
 """`outlook`: of a day that was not over; `hindcast`: of a past day, with what had been published by then."""
 
@@ -311,7 +314,8 @@ def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
 
 
 def forget_days(conn: Connection, region: Region) -> None:
-    """Delete everything days have left of a made region: rain, runs, what they found, what was said, and landslides.
+    """Delete everything days have left of a made region: rain, runs, what they found, what was said, and the
+    landslides of these days.
 
     Raises:
         DatabaseError: the region is real; nobody is to forget that somebody was warned.
@@ -327,8 +331,8 @@ def forget_days(conn: Connection, region: Region) -> None:
         **dict.fromkeys(FINDINGS, "run_id IN (SELECT id FROM lswarn.run WHERE region = :region)"),
         tables.run: "region = :region",
         tables.rain_day: "region = :region",
-        tables.landslide: "region = :region",
+        tables.landslide: "region = :region AND starts_with(source_id, :events)",
     }
     for table, rule in of_region.items():
-        conn.execute(table.delete().where(text(rule)), {"region": region.name})
+        conn.execute(table.delete().where(text(rule)), {"region": region.name, "events": EVENTS})
     forget_orphans(conn)

@@ -191,7 +191,7 @@ def _said(message: AlertMessage) -> str:
 def _verify(region: Region, settings: Settings, world: World, now: datetime, say: Callable[[str], None]) -> Path:
     """Hold the warnings against the landslides that the hidden truth let fall meanwhile; where the page is."""
     events = region.inventory.model_copy(update={"file": world.events})
-    groundwork.load_landslides(region, settings, now.date(), inventory=events, prefix="event-")
+    groundwork.load_landslides(region, settings, now.date(), inventory=events, prefix=store.EVENTS)
     verified = verification.verify(region, settings, world.days[0], world.days[-1], now)
     for score in verified.found.alerts:
         found = score.total
