@@ -158,6 +158,7 @@ file = "thresholds.gpkg"
 field = "critical_mm"
 
 [model]
+network = "ensemble"
 seed = 7
 
 [alerts]

@@ -28,8 +28,8 @@ CANDIDATES: dict[str, Chosen] = {
 }
 """Names in an evaluation of the models that may be chosen, and what `model.network` calls them: those under which more
 rain can never lower a probability, and whose classes therefore have a critical rainfall."""
-UNJUDGED: Chosen = "ensemble"
-"""What is trained before there was an evaluation."""
+UNJUDGED: Chosen = "blend"
+"""What is trained before there was an evaluation: what did best where the truth is known (`ops/bench/twin.py`)."""
 TIE = 0.001
 """Mean AUC of the folds that is no difference; then the better Brier skill decides."""
 CHOICE = Path("evaluations") / "choice.json"

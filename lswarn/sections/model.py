@@ -34,7 +34,7 @@ class Model(Strict):
         network: `unet`; a rival of the publication, `bpnn` (every cell by itself) or `resnet`; a plain baseline,
             `slope` (nothing else), `logistic` or `boosting`; or several, weighed by how many landslides taught them:
             `blend` of `boosting` and `logistic`, `ensemble` of these and `unet`. Left out: what the newest `lswarn
-            evaluate` of the region found best; before there is one, `ensemble`.
+            evaluate` of the region found best; before there is one, `blend`.
         rain: `monotone` (more rain can only raise the probability) or `channel` (one more input, as published).
         base_width: channels of the U-Net's first level; the ResNet has twice, the BPNN four times as many throughout.
         depth: how often the U-Net halves. Held-out ground has a guard band as wide as this sees, whatever the network,

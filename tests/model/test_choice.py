@@ -82,7 +82,7 @@ def test_unknown_never_wins_and_who_was_not_asked_has_not_lost():
 def test_a_choice_is_kept_and_followed(tmp_path):
     path, silent = tmp_path / "evaluations" / "choice.json", Model(network=None, steps=7)
     assert load_choice(path) is None
-    assert load_kind(silent, path) == silent.model_copy(update={"network": "ensemble"})
+    assert load_kind(silent, path) == silent.model_copy(update={"network": "blend"})
     choice = chosen(*three((0.7, float("nan")), (0.9, 0.9), (0.8, 0.8)))
     save_choice(choice, path)
     assert load_choice(path) == choice
