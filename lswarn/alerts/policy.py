@@ -25,6 +25,9 @@ from types import MappingProxyType
 
 from lswarn.sections import Alerts
 
+RENEWED_BEFORE = timedelta(hours=36)
+"""An alert in force is said again so long before what was last said of it expires: a run that fails may be made up."""
+
 
 class Level(IntEnum):
     """NONE: no very-high zone meets anything. ORANGE: one meets a road or settlement. RED: people live in one."""
@@ -155,6 +158,11 @@ class AlertChange:
     missed: tuple[Hit, ...] = ()
 
     @property
+    def reminder(self) -> bool:
+        """Whether all it says is that the alert is still in force: what was said would lose force else."""
+        return self.kind is Kind.UPDATE and not self.news and not self.confirmed
+
+    @property
     def news(self) -> frozenset[str]:
         """Keys of all that people are told of for the first time."""
         return self.new | {hit.key for hit in self.missed}
@@ -220,7 +228,7 @@ def decide(
             neither towards a step down nor against one, unless what is certain calls for the level itself.
         expected: what outlooks of later days call for, by area: no step goes below it. It raises nothing by itself.
         near: what zones of high and very high class meet together, by area. It opens and raises nothing.
-        now: aware instant of deciding; left out, nothing is held back.
+        now: aware instant of deciding; left out, nothing is held back and nothing said again.
     """
     changes: list[AlertChange] = []
     after: dict[str, AlertState] = {}
@@ -328,7 +336,7 @@ def _tell(
         kind = Kind.OPEN if old.level is Level.NONE else Kind.RAISE
     elif state.level < old.level:
         kind = Kind.CLEAR if state.level is Level.NONE else Kind.LOWER
-    elif confirmed or ((new or waiting) and not _cools(old, rules, now)):
+    elif confirmed or ((new or waiting) and not _cools(old, rules, now)) or _fades(old, rules, now):
         kind = Kind.UPDATE
     else:
         worst = {key: max(new.get(key, hit), hit, key=_how_hard) for key, hit in waiting.items()}
@@ -342,6 +350,13 @@ def _tell(
 def _cools(old: AlertState, rules: Alerts, now: datetime | None) -> bool:
     """Whether the last message is so fresh that a repeat can wait."""
     return now is not None and old.said_at is not None and now < old.said_at + timedelta(hours=rules.cooldown_h)
+
+
+def _fades(old: AlertState, rules: Alerts, now: datetime | None) -> bool:
+    """Whether what was last said of an alert in force loses force before the day after tomorrow."""
+    if now is None or old.said_at is None or old.level is Level.NONE:
+        return False
+    return now > old.said_at + timedelta(hours=rules.cap.expires_h) - RENEWED_BEFORE
 
 
 def _how_hard(hit: Hit) -> tuple[float, float, float]:

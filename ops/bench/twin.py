@@ -55,7 +55,7 @@ from lswarn.region import load_region
 from lswarn.sections import Model
 
 MODELS = (
-    "slope,logistic,boosting,boosting-monotone,unet-monotone,unet-monotone-no-physics,unet-channel,bpnn,resnet,ensemble"
+    "slope,logistic,boosting,boosting-monotone,unet-monotone,unet-monotone-no-physics,unet-channel,bpnn,resnet,blend,ensemble"
 )
 WORLD_SEED = 7
 NEW_STORMS = 12

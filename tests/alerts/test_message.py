@@ -83,9 +83,8 @@ class TestEveryKind:
         self, kind: Kind, before: Level, after: Level, headline: str, change: AlertChange, briefing: Briefing
     ) -> AlertMessage:
         hits = () if after is Level.NONE else change.hits
-        return compose(
-            AlertChange("north", DAY, kind, before, after, hits, frozenset()), replace(briefing, made="It is.")
-        )
+        news = frozenset({hits[0].key}) if kind is Kind.UPDATE else frozenset()
+        return compose(AlertChange("north", DAY, kind, before, after, hits, news), replace(briefing, made="It is."))
 
     def test_says_which(self, message: AlertMessage, kind: Kind, after: Level, headline: str) -> None:
         assert message.subject == f"[made up] {SUBJECTS[kind]}: North Cumberland, 5 Oct"
@@ -508,3 +507,15 @@ def test_white_is_readable_on_every_bar(colour: str) -> None:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     assert 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) >= 4.5
+
+
+def test_a_reminder_says_that_it_stands_and_knows_nothing_where_rain_is_missing(change, briefing):
+    again = replace(change, kind=Kind.UPDATE, before=change.after, new=frozenset(), hits=())
+    said = compose(again, replace(briefing, grade="D", missing=(briefing.valid_day,)))
+    assert "still in force" in said.payload["data"]["headline"]
+    assert "(in force)" in said.subject
+    assert "is not known, for rain is missing. This is no all-clear." in " ".join(said.text.split())
+    assert "no known road or settlement" not in said.text
+    spanish = said.translations["es"]
+    assert "sigue en vigor" in spanish.html
+    assert "No se sabe qué hay en esas zonas" in " ".join(spanish.text.split())

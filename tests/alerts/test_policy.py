@@ -438,6 +438,30 @@ def said_at(hours: float, state: dict[str, AlertState], hits: list[Hit], rules: 
     return decide(now.date() - timedelta(1), state, {"a": hits}, EVERYWHERE, rules, now=now)
 
 
+class TestReminder:
+    def test_an_alert_in_force_is_said_again_before_what_was_said_of_it_expires(self) -> None:
+        state, said = {}, []
+        for day in range(20):
+            found = said_at(24 * day, state, [ROAD], RULES)  # expires after seven days
+            said += [(day, change.kind, change.reminder) for change in found.changes]
+            state = found.after
+        assert said == [(0, Kind.OPEN, False), *((day, Kind.UPDATE, True) for day in (6, 12, 18))]
+
+    @pytest.mark.parametrize("hits", [[], [ROAD]])
+    def test_also_while_rain_is_missing(self, hits: list[Hit]) -> None:
+        state = said_at(0, {}, [ROAD], RULES).after
+        now = NOON + timedelta(days=6)
+        [change] = decide(now.date() - timedelta(1), state, {"a": hits}, (), RULES, now=now).changes
+        assert change.reminder
+        assert change.after is Level.ORANGE
+
+    def test_news_and_an_end_are_no_reminders(self) -> None:
+        state = said_at(0, {}, [ROAD], RULES).after
+        assert not said_at(144, state, [ROAD, OTHER_ROAD], RULES).changes[0].reminder
+        ended = [change for hours in (24, 48) for change in said_at(hours, state, [], RULES).changes]
+        assert not any(change.reminder for change in ended)
+
+
 class TestCooldown:
     RULES = Alerts(red_people=10, cooldown_h=30)
 
