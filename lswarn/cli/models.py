@@ -16,6 +16,12 @@ AnyModel = Annotated[
     str | None, typer.Argument(help="Its id, or the beginning of it; left out: the champion.", show_default=False)
 ]
 
+ASKED = (
+    *("slope", "logistic", "boosting-monotone", "unet-monotone", "unet-monotone-no-physics", "unet-channel"),
+    *("bpnn", "resnet", "blend", "ensemble"),
+)
+"""Models that are evaluated where none is named."""
+
 app = typer.Typer(help="Models: what has been trained, and which is in use.", no_args_is_help=True)
 
 
@@ -47,9 +53,9 @@ def evaluate(
         str,
         typer.Option(
             help="Names, with commas: slope, logistic, boosting, boosting-monotone, unet-monotone, unet-channel, bpnn, "
-            "resnet, ensemble; the last five also as NAME-no-physics."
+            "resnet, blend, ensemble; those with a network also as NAME-no-physics."
         ),
-    ] = "slope,logistic,boosting-monotone,unet-monotone,unet-monotone-no-physics,unet-channel,bpnn,resnet,ensemble",
+    ] = ",".join(ASKED),
     folds: Annotated[
         str, typer.Option(help="blocks:N (scattered), strips:N, or a vector file with a polygon a fold.")
     ] = "blocks:5",

@@ -62,7 +62,7 @@ def tell(folder: Path, settings: Settings, say: Callable[[str], None], clock: Ca
     Args:
         folder: of the world, its mails and webhooks, and the report.
         say: told what is being done.
-        clock: real time, for training and delivery; the days themselves run on the world's own calendar.
+        clock: real time, for training; the days themselves run on the world's own calendar.
     """
     folder = folder.absolute()
     if settings.database_url is None:
@@ -73,9 +73,10 @@ def tell(folder: Path, settings: Settings, say: Callable[[str], None], clock: Ca
         shutil.rmtree(folder / name, ignore_errors=True)
 
     with ExitStack() as servers:
-        hooks = servers.enter_context(WebhookReceiver(folder / "webhooks", WEBHOOK_SECRET.get_secret_value()))
-        mail = servers.enter_context(MailSink(folder / "mail"))
         rain = servers.enter_context(Providers())
+        secret = WEBHOOK_SECRET.get_secret_value()
+        hooks = servers.enter_context(WebhookReceiver(folder / "webhooks", secret, clock=lambda: rain.now))
+        mail = servers.enter_context(MailSink(folder / "mail"))
         say("making the world: terrain, roads, rock, past landslides, rain, forecasts")
         world = make_world(folder / "world", rain=rain.addresses, webhook_url=hooks.url)
         rain.serve(load_published(world.granules))
@@ -93,7 +94,7 @@ def tell(folder: Path, settings: Settings, say: Callable[[str], None], clock: Ca
         days, rows = [], []
         for day in world.days:
             rain.now = _run_at(day)
-            told, row = _run(region, settings, day, rain.now, clock)
+            told, row = _run(region, settings, day, rain.now)
             days.append(told)
             rows.append(row)
             say(f"  {day}: rain grade {told.grade}; {row['said'] or 'nothing new to say'}")
@@ -142,15 +143,13 @@ def _train(
     )
 
 
-def _run(
-    region: Region, settings: Settings, day: date, now: datetime, clock: Callable[[], datetime]
-) -> tuple[ReportDay, dict[str, object]]:
+def _run(region: Region, settings: Settings, day: date, now: datetime) -> tuple[ReportDay, dict[str, object]]:
     """One day, as `lswarn run` does it: what the report shows of it, and a row of the table."""
     window = line.ingest(region, settings, day, now)
     ahead = line.ingest_outlook(region, settings, day, OUTLOOK_DAYS, now)
     assessment, *outlooks = (line.assess(region, settings, each, lambda done, of: None) for each in (window, *ahead))
     publication = line.publish(region, settings, assessment, now, outlooks=outlooks)
-    delivery = line.deliver(settings, clock)
+    delivery = line.deliver(settings, lambda: now)
     with transaction(open_database(settings)) as conn:
         standing = alerts.find_alerts(conn, region)
         hits = [hit for found in store.find_hits(conn, publication.run_id).values() for hit in found]

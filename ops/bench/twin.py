@@ -54,8 +54,11 @@ from lswarn.rain.thresholds import critical_rainfall
 from lswarn.region import load_region
 from lswarn.sections import Model
 
-MODELS = (
-    "slope,logistic,boosting,boosting-monotone,unet-monotone,unet-monotone-no-physics,unet-channel,bpnn,resnet,blend,ensemble"
+MODELS = ",".join(
+    (
+        *("slope", "logistic", "boosting", "boosting-monotone", "unet-monotone", "unet-monotone-no-physics"),
+        *("unet-channel", "bpnn", "resnet", "blend", "ensemble"),
+    )
 )
 WORLD_SEED = 7
 NEW_STORMS = 12
