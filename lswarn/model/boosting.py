@@ -274,7 +274,7 @@ def fit_boosting(
 
     balanced = learn.positive_weight
     weight = positive_weight or balanced
-    x, cells = snapped(learn.inputs(encoding, blurred=True)), learn.weights(weight)
+    x, cells = snapped(learn.inputs(encoding)), learn.weights(weight)
 
     def sapling(leaves: int) -> HistGradientBoostingClassifier:
         return HistGradientBoostingClassifier(
@@ -293,7 +293,7 @@ def fit_boosting(
         model.set_params(max_iter=trees).fit(x, learn.label, sample_weight=cells)
 
     def losses(model: HistGradientBoostingClassifier, by: Sample) -> list[float]:
-        asked, counts = by.inputs(encoding, blurred=True), by.weights(weight)
+        asked, counts = by.inputs(encoding), by.weights(weight)
         scores = model.staged_decision_function(asked)
         return [float(np.mean(counts * (np.logaddexp(0, score) - by.label * score))) for score in scores]
 

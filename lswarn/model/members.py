@@ -36,9 +36,9 @@ SAMPLED_BLOCKS = 1024
 """Blocks that single cells are drawn from, for models that look at no neighbour."""
 DRAW_SEED = 0
 
-LEARNS_BY_HEART: Mapping[str, float] = {"unet": 1000.0, "boosting": 250.0, "logistic": 0.0}
+LEARNS_BY_HEART: Mapping[str, float] = {"unet": 1000.0}
 """Landslide cells of which a kind of model learns about as much by heart as it understands: where there are so many, it
-has half the say of a plain one. Weights that were fitted to inner ground did worse than these: it holds too few."""
+has half the say of the others. Weights that were fitted to inner ground did no better: it holds too few landslides."""
 
 PLAIN = ("slope", "logistic", "boosting", "blend")
 """Kinds of models that learn from single cells, without steps."""
@@ -157,7 +157,7 @@ def teach(
 
 def weigh(kinds: Sequence[str], landslide_cells: float) -> tuple[float, ...]:
     """What each member of an ensemble weighs, 1 together, where so many landslide cells taught it."""
-    trust = [(1 + landslide_cells) / (1 + landslide_cells + LEARNS_BY_HEART[kind]) for kind in kinds]
+    trust = [(1 + landslide_cells) / (1 + landslide_cells + LEARNS_BY_HEART.get(kind, 0)) for kind in kinds]
     return tuple(each / sum(trust) for each in trust)
 
 
