@@ -78,7 +78,7 @@ def test_the_walk_is_the_sum_that_scikit_learn_makes(encoding, learn, trees):
 
 
 def test_cells_are_parted_as_they_are_as_when_snapped(rising, learn, encoding):
-    x = learn.inputs(encoding, blurred=True)
+    x = learn.inputs(encoding)
     near = snapped(x)
     sums = [
         walk(np.ascontiguousarray(each[:, :-1]), each[:, -1:].astype(float), arrays(nodes_of(rising)))
@@ -204,7 +204,7 @@ def test_inner_ground_chooses_trees_and_leaves(encoding, learn, factors_of, monk
     assert figures["leaves"] in boosting.LEAVES
     assert 20 < figures["trees"] <= 40
     assert len(model.roots) == figures["trees"] + 1
-    x = inner.inputs(encoding, blurred=True)
+    x = inner.inputs(encoding)
     score = walk(np.ascontiguousarray(x[:, :-1]), x[:, -1:].astype(float), arrays(nodes_of(model)))[:, 0]
     p, weight = 1 / (1 + np.exp(-score)), inner.weights(learn.positive_weight)
     loss = -weight * np.log(np.where(inner.label == 1, p, 1 - p))
