@@ -254,7 +254,12 @@ def test_a_week_without_rain_is_published_as_unknown_and_ends_no_warning(house, 
     assert window.days == ()
     found = line.assess(lost, house.settings, window, lambda done, total: None)
     publication = line.publish(lost, house.settings, found, house.run_at(late))
-    assert [message.kind for message in publication.messages] == [Kind.DATA_MISSING]
+    *reminders, missing = publication.messages
+    assert missing.kind is Kind.DATA_MISSING
+    assert [message.kind for message in reminders] == [Kind.UPDATE] * len(standing)  # what was said is ten days old
+    for message in reminders:
+        assert "still in force" in message.payload["data"]["headline"]
+        assert "This is no all-clear." in message.text
     assert [row for row in house.rows()["alert"] if "None" in row] == standing
 
 
