@@ -158,7 +158,6 @@ file = "thresholds.gpkg"
 field = "critical_mm"
 
 [model]
-network = "ensemble"
 seed = 7
 
 [alerts]
