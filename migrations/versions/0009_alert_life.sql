@@ -12,12 +12,14 @@ ALTER TABLE lswarn.alert ADD COLUMN held jsonb DEFAULT '[]' NOT NULL;
 ALTER TABLE lswarn.alert ALTER COLUMN run_id DROP NOT NULL;
 COMMENT ON COLUMN lswarn.alert.state IS 'open: its level is called for; easing: less is; unknown: nobody knows; closed';
 COMMENT ON COLUMN lswarn.alert.status IS 'actual, or test or exercise: a drill';
-COMMENT ON COLUMN lswarn.alert.said_at IS 'When the last message was given; null before that was recorded';
+COMMENT ON COLUMN lswarn.alert.said_at IS 'When the last message was given; null where nothing was said';
 COMMENT ON COLUMN lswarn.alert.held IS 'Places newly hit that are held back for the next message, as it will name them';
 COMMENT ON COLUMN lswarn.alert.run_id IS 'Run that the last message came from; null of a drill';
 COMMENT ON COLUMN lswarn.alert.below IS 'Complete observed days below the level since, with the level they called for and the level they let stay: [[day, level, level], …]';
+-- What is in force is said again before it runs out, which asks when it was said.
 UPDATE lswarn.alert
-SET state = CASE WHEN closed_on IS NOT NULL THEN 'closed' WHEN below <> '[]' THEN 'easing' ELSE 'open' END,
+SET said_at = (SELECT max(queued_at) FROM lswarn.alert_message AS message WHERE message.alert_id = alert.id),
+    state = CASE WHEN closed_on IS NOT NULL THEN 'closed' WHEN below <> '[]' THEN 'easing' ELSE 'open' END,
     below = (SELECT coalesce(jsonb_agg(entry || jsonb_build_array(entry -> 1) ORDER BY number), '[]')
              FROM jsonb_array_elements(below) WITH ORDINALITY AS was (entry, number));
 ALTER TABLE lswarn.alert ADD CONSTRAINT ck_alert_state CHECK (state IN ('open', 'easing', 'unknown', 'closed') AND (state = 'closed') = (closed_on IS NOT NULL));

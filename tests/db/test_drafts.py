@@ -372,6 +372,9 @@ def test_the_way_back_forgets_drills_and_drafts_alone(desk):
         conn.connection.driver_connection.execute(down.read_text("utf-8"))
         assert conn.execute(text("SELECT id FROM lswarn.alert_message")).scalars().all() == [kept]
         assert conn.execute(text("SELECT level FROM lswarn.alert_now")).scalars().all() == [2]
+        conn.connection.driver_connection.execute(down.with_name("0009_alert_life.sql").read_text("utf-8"))
+        said = "SELECT said_at = queued_at FROM lswarn.alert JOIN lswarn.alert_message AS m ON m.alert_id = alert.id"
+        assert conn.execute(text(said)).scalars().all() == [True]  # or nobody would say again what is in force
         everything.rollback()
 
 

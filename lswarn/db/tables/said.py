@@ -49,7 +49,7 @@ alert = Table(
         server_default="open",
     ),
     column("status", Text, "actual, or test or exercise: a drill", server_default="actual"),
-    column("said_at", INSTANT, "When the last message was given; null before that was recorded", nullable=True),
+    column("said_at", INSTANT, "When the last message was given; null where nothing was said", nullable=True),
     column(
         "held",
         JSONB,
