@@ -162,7 +162,7 @@ seed = 7
 
 [alerts]
 min_zone_m2 = 3600
-red_people = 3
+red_people = 10
 clear_after_days = 2
 
 [[subscribers]]
