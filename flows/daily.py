@@ -1,6 +1,7 @@
 """The day under Prefect: the four steps of `lswarn/day.py` as tasks.
 
 A step that opens a door to the network or the database is tried again; assessing computes, and would fail the same way.
+Where LSWARN_DASK names a cluster, each day is assessed by one of its workers, the outlooks beside the day itself.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.deliver import send
 from flows.patience import DOOR_DELAYS_S, time_may_heal
+from flows.runner import on_a_worker, task_runner
 from lswarn import day as line
 from lswarn.hazard.assess import Assessment
 from lswarn.rain.window import RainWindow
@@ -48,7 +50,7 @@ def publish(
     return line.publish(region, settings, assessment, now, outlooks=outlooks)
 
 
-@flow(name="daily")
+@flow(name="daily", task_runner=task_runner())
 def daily(region: Path | None = None, day: date | None = None, lead_days: int = 0) -> str:
     """One day of one region, from rain to warning.
 
@@ -65,8 +67,8 @@ def daily(region: Path | None = None, day: date | None = None, lead_days: int = 
     now = datetime.now(UTC)
     window = ingest(watched, settings, day or line.yesterday(now), now)
     ahead = ingest_outlook(watched, settings, window.day, lead_days, now) if lead_days else []
-    assessment = assess(watched, settings, window)
-    outlooks = [assess(watched, settings, each) for each in ahead]
+    assessing = [assess.submit(watched, on_a_worker(settings), each) for each in (window, *ahead)]
+    assessment, *outlooks = (each.result() for each in assessing)
     publication = publish(watched, settings, assessment, outlooks, now)
     delivery = send(settings)
     told = f"{watched.name} {window.day}: rain grade {window.grade}, {publication.sentence}, {delivery.sentence}"

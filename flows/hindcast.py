@@ -7,6 +7,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.patience import DOOR_DELAYS_S, time_may_heal
+from flows.runner import on_a_worker, task_runner
 from lswarn import day as line
 from lswarn.region import Region, find_region
 from lswarn.settings import Settings, load_settings
@@ -18,7 +19,7 @@ def replay(region: Region, settings: Settings, day: date, as_of: datetime | None
     return line.hindcast(region, settings, day, datetime.now(UTC), as_of=as_of)
 
 
-@flow(name="hindcast")
+@flow(name="hindcast", task_runner=task_runner())
 def hindcast(
     start: date, end: date, region: Path | None = None, as_of_latency: bool = True, run_at: time = time(15, 30)
 ) -> int:
@@ -35,7 +36,10 @@ def hindcast(
     settings = load_settings()
     watched = find_region(region, settings.region)
     days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    running = []
     for day in days:
         as_of = datetime.combine(day + timedelta(days=1), run_at, UTC) if as_of_latency else None
-        get_run_logger().info(replay(watched, settings, day, as_of).sentence)
+        running.append(replay.submit(watched, on_a_worker(settings), day, as_of))
+    for each in running:
+        get_run_logger().info(each.result().sentence)
     return len(days)

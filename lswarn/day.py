@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from lswarn import __version__, release
+from lswarn import __version__, release, reserve
 from lswarn.alerts.briefing import Briefing, RainInput, Standing
 from lswarn.alerts.map import area_map
 from lswarn.alerts.message import AlertMessage, compose, compose_data_missing
@@ -21,18 +22,22 @@ from lswarn.db import alerts, assets, inputs, store
 from lswarn.db.engine import Connection, open_database, transaction
 from lswarn.delivery import Delivery as Delivery
 from lswarn.delivery import deliver as deliver
-from lswarn.errors import NotYetPublished, RegionError
+from lswarn.errors import NotPrimed, NotYetPublished, RegionError
 from lswarn.factors.stack import open_stack
 from lswarn.hazard.assess import Assessment
 from lswarn.hazard.assess import assess as assess_hazard
 from lswarn.hazard.classes import Class
-from lswarn.model.checkpoint import load_checkpoint
-from lswarn.model.predict import Predictor
+from lswarn.hazard.critical import CriticalLayers, open_layers
+from lswarn.priming import prime
 from lswarn.rain.grade import Grade
 from lswarn.rain.products import due_at, grade_of
 from lswarn.rain.window import RainWindow, window_days
 from lswarn.region import Region
 from lswarn.settings import Settings
+from lswarn.workers import workers_of
+
+if TYPE_CHECKING:
+    from lswarn.model.predict import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -137,32 +142,78 @@ def assess(
     on_progress: Callable[[int, int], None],
     *,
     model_id: str | None = None,
+    full: bool = False,
 ) -> Assessment:
     """Classes, zones and exceedances of the day the window ends with.
 
+    The champion is read from its critical layers; where there are none yet, it is primed first. A model that may fall
+    as rain rises has none, and is asked about every cell.
+
     Args:
-        model_id: of the region's models; left out, the champion.
+        model_id: of the region's models, asked about every cell; left out, the champion.
+        full: ask the champion about every cell too, as a check of the layers.
 
     Raises:
-        StackNotBuilt, NoModel, CheckpointMismatch: with what to do about it.
+        StackNotBuilt, NoModel, CheckpointMismatch, NotPrimed: with what to do about it.
     """
     folder = settings.region_dir(region.name)
     with transaction(open_database(settings)) as conn:
         model = inputs.find_model(conn, region, model_id) if model_id else inputs.find_champion(conn, region)
         areas = assets.find_warning_areas(conn, region)
     with open_stack(region, folder / "factors") as factors:
-        return assess_hazard(
+        assessment = assess_hazard(
             region.name,
             window,
             critical_of(region, window),
             factors,
-            Predictor(load_checkpoint(model.path), settings.device),
+            _judge(region, settings, model, factors.digest, on_progress, full=full or model_id is not None),
             areas,
             folder / "days",
             min_zone_m2=region.alerts.min_zone_m2,
+            simplify_m=region.alerts.simplify_m,
             on_progress=on_progress,
             block_cells=settings.block_cells,
+            workers=workers_of(settings.dask) if settings.dask else None,
         )
+    if assessment.beyond_m2:
+        log.warning(
+            "%s %s: %.1f km² had more rain than model %s has seen; judged as if it were the most it has",
+            *(region.name, assessment.day, assessment.beyond_m2 / 1e6, assessment.model_id),
+        )
+    return assessment
+
+
+def _judge(
+    region: Region,
+    settings: Settings,
+    model: inputs.ModelRow,
+    stack: str,
+    on_progress: Callable[[int, int], None],
+    *,
+    full: bool,
+) -> "CriticalLayers | Predictor":
+    """What a day is judged by: a model's critical layers, or the model itself."""
+    if not full:
+        try:
+            layers = open_layers(settings.region_dir(region.name) / "critical", model.id, stack)
+        except NotPrimed as error:
+            told = str(error)
+        else:
+            reserve.look_up(region, settings, layers)  # roads may have changed since
+            return layers
+    from lswarn.model.predict import load_predictor  # torch: a primed day has no need of it
+
+    predictor = load_predictor(model.path, settings.device)
+    if full:
+        return predictor
+    if not predictor.rises:
+        log.warning(
+            "%s: model %s may fall as rain rises, so it cannot be primed: asking it about every cell",
+            *(region.name, model.id),
+        )
+        return predictor
+    log.warning("%s: %s; priming first, which takes longer than a day", region.name, told)
+    return prime(region, settings, on_progress)
 
 
 # ── publish ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -309,6 +360,7 @@ def _briefing(region: Region, assessment: Assessment, now: datetime) -> Briefing
         lead_days=assessment.lead_days,
         measure=assessment.measure,
         measure_title=assessment.measure_title,
+        model_max_mm=assessment.rain_max_mm,
     )
 
 

@@ -56,7 +56,7 @@ def drill(region: Region, settings: Settings, area_id: str, *, by: str, now: dat
             about = replace(release.brief(conn, region, area_id, nothing, at), opened_on=day, status=status)
             queued = release.queue(conn, region, settings, [compose(change, about)], at)
         for message_id in queued.waiting:
-            release.approve(region, settings, message_id, by=by, reason=f"a {status}", now=at)
+            release.approve(region.name, settings, message_id, by=by, reason=f"a {status}", now=at)
         released += len(queued.released) + len(queued.waiting)
     with transaction(engine, region) as conn:
         alerts.close_drill(conn, region, area_id, status)

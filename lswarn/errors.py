@@ -15,10 +15,13 @@
     ├── ModelError
     │   ├── CheckpointMismatch a checkpoint made for other factors, or not a checkpoint
     │   ├── NoModel            no champion has been promoted for the region
+    │   ├── NotPrimed          the critical layers are missing, of another model, or not what priming wrote
+    │   ├── NotEnoughMemory    the memory of the machine or its GPU does not suffice for a block
     │   └── TrainingError      nothing to learn from, or the loss is no longer a number
     ├── DatabaseError
     │   ├── DatabaseDown       no connection
     │   └── NotMigrated        the schema is missing or older than this software
+    ├── ClusterDown            the Dask cluster does not answer, or lost all its workers
     ├── CapError               a CAP document would break the protocol, or cannot be signed
     └── DeliveryError          a message was not accepted by the mail server, webhook, folder or service
 
@@ -97,6 +100,14 @@ class NoModel(ModelError):
     """No champion has been promoted for the region yet."""
 
 
+class NotPrimed(ModelError):
+    """The critical layers are missing, of another model or other factors, or no longer what priming wrote."""
+
+
+class NotEnoughMemory(ModelError):
+    """The memory of the machine or its GPU does not suffice; less at once may."""
+
+
 class TrainingError(ModelError):
     """There is nothing to learn from, or the loss is no longer a number."""
 
@@ -111,6 +122,10 @@ class DatabaseDown(DatabaseError):
 
 class NotMigrated(DatabaseError):
     """The schema is missing, or older than this software."""
+
+
+class ClusterDown(LswarnError):
+    """The Dask cluster does not answer, has no workers left, or has workers that are not ours."""
 
 
 class CapError(LswarnError):

@@ -50,25 +50,23 @@ def queue(
     return queued
 
 
-def approve(
-    region: Region, settings: Settings, message_id: int, *, by: str, reason: str, now: datetime
-) -> AlertMessage:
-    """Let a draft out.
+def approve(region: str, settings: Settings, message_id: int, *, by: str, reason: str, now: datetime) -> AlertMessage:
+    """Let a draft of a region out.
 
     Raises:
         DatabaseError: it does not wait.
     """
     with transaction(open_database(settings), region) as conn:
-        draft = drafts.find_draft(conn, region.name, message_id)
+        draft = drafts.find_draft(conn, region, message_id)
         message = with_approval(draft, "approved", by)
         drafts.mark_released(conn, message_id, message, approval="approved", by=by, reason=reason, at=now)
         _give_documents(conn, settings, [message_id])
-    save_files(settings, region.name, now)
+    save_files(settings, region, now)
     return message
 
 
-def reject(region: Region, settings: Settings, message_id: int, *, by: str, reason: str, now: datetime) -> AlertMessage:
-    """Hold a draft back, and tell the reviewers.
+def reject(region: str, settings: Settings, message_id: int, *, by: str, reason: str, now: datetime) -> AlertMessage:
+    """Hold a draft of a region back, and tell whoever was asked about it.
 
     The alert goes back to what people have been told; the next run that calls for it asks anew.
 
@@ -76,10 +74,10 @@ def reject(region: Region, settings: Settings, message_id: int, *, by: str, reas
         DatabaseError: it does not wait.
     """
     with transaction(open_database(settings), region) as conn:
-        draft = drafts.find_draft(conn, region.name, message_id)
+        draft = drafts.find_draft(conn, region, message_id)
         drafts.mark_rejected(conn, message_id, by=by, reason=reason, at=now)
         said = tell_rejected(draft, message_id, by, reason)
-        drafts.queue_review(conn, message_id, said, region.alerts.reviewers, now)
+        drafts.queue_review(conn, message_id, said, drafts.find_asked(conn, message_id), now)
     return draft
 
 
@@ -168,16 +166,26 @@ def save_files(settings: Settings, region: str, now: datetime) -> Path:
     folder = settings.region_dir(region) / "cap"
     with transaction(open_database(settings)) as conn:
         given = drafts.find_documents(conn, region, now - LISTED)
-    entries = [
-        FeedEntry(each.identifier, each.subject, "", each.released_at, each.expires_at, file_of(each.identifier))
-        for each in given
-    ]
-    feed = to_feed(entries, feed_id=f"urn:lswarn:{region}:cap", title=f"lswarn {region}", author="lswarn", now=now)
+    feed = feed_of(region, given, now)
     try:
         save_documents(folder, {each.identifier: each.xml for each in given}, feed)
     except LswarnError as error:
         log.error("%s", error)
     return folder
+
+
+def feed_of(region: str, given: Sequence[drafts.Document], now: datetime, self_url: str = "") -> bytes:
+    """The Atom feed of some CAP documents, each beside it under the name of its file.
+
+    Args:
+        self_url: where the feed lies; empty where nobody knows.
+    """
+    entries = [
+        FeedEntry(each.identifier, each.subject, "", each.released_at, each.expires_at, file_of(each.identifier))
+        for each in given
+    ]
+    about = {"feed_id": f"urn:lswarn:{region}:cap", "title": f"lswarn {region}", "author": "lswarn"}
+    return to_feed(entries, **about, now=now, self_url=self_url)
 
 
 def _give_documents(conn: Connection, settings: Settings, message_ids: Iterable[int]) -> None:

@@ -34,7 +34,13 @@ class Settings(BaseSettings):
         pps_email: address registered with PPS, which is both user and password there.
         device: where networks run; `auto` takes a GPU if there is one.
         block_cells: side of the blocks in which a day is worked out, cells: lower it where memory does not suffice.
+        dask: scheduler of the Dask cluster whose workers do the blocks; None: threads of this machine do.
         timeout_s: limit of one network exchange.
+        heartbeat_url: address of a dead-man's switch, fetched by `ops/freshness.py` as long as all is well.
+        operators_webhook: address at which Prefect tells operators of runs that fail or are late.
+        web_read: whether anybody may read over the web, or only whoever holds a token; writing always takes one.
+        web_rate: requests a minute that one address may make of a process of the web server.
+        log: how the log is written to standard error: for people, or a JSON object a line.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -60,15 +66,24 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Every network's phase (2 to the power of its depth, at most 32) divides it.
     block_cells: int = Field(512, ge=64, le=4096, multiple_of=64)
+    dask: str | None = Field(None, pattern=r"^(tcp|tls)://[^/\s]+:[0-9]{1,5}$")
     timeout_s: float = Field(30.0, gt=0)
+    heartbeat_url: SecretStr | None = None
+    operators_webhook: SecretStr | None = None
+    web_read: Literal["open", "token"] = "open"
+    web_rate: int = Field(6000, gt=0)
+    log: Literal["text", "json"] = "text"
 
     def region_dir(self, region: str) -> Path:
         """Folder of one region's rain archive, factors, models and days."""
         return self.var_dir.absolute() / "regions" / region
 
 
-def load_settings() -> Settings:
+def load_settings(*, dask: str | None = None) -> Settings:
     """Read the environment.
+
+    Args:
+        dask: scheduler to use instead of the one that the environment names.
 
     Raises:
         SettingsError: names every unknown or unusable `LSWARN_*` variable.
@@ -78,7 +93,7 @@ def load_settings() -> Settings:
     if unknown:
         raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     try:
-        return Settings()
+        return Settings(dask=dask) if dask else Settings()
     except ValidationError as error:
         lines = [f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()]
         raise SettingsError("\n".join(lines)) from error

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -278,7 +278,7 @@ def warped(
         dataset = rasterio.open(path)
     except RasterioIOError as error:
         raise RegionError(f"{context}: {path}: cannot be opened as a raster ({error})") from error
-    with dataset:
+    with closing(dataset):  # by whichever thread: rasterio's own `with` hangs on the one that opened it
         if band > dataset.count:
             raise RegionError(f"{context}: {path}: there is no band {band}; it has {dataset.count}")
         if dataset.crs is None:
@@ -293,7 +293,7 @@ def warped(
                 Warped(dataset, grid, band, declared if nodata is None else nodata, Resampling[resampling], context)
             )
         else:
-            with rasterio.open(_both_nodata(dataset, path, band, nodata)) as virtual:
+            with closing(rasterio.open(_both_nodata(dataset, path, band, nodata))) as virtual:
                 yield _checked(Warped(virtual, grid, 1, declared, Resampling[resampling], context))
 
 

@@ -4,9 +4,10 @@ progress and complaints to standard error.
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -86,13 +87,21 @@ def progress(what: str, total: float | None) -> Iterator[Callable[..., None]]:
 
             yield move
         return
-    told = -1
+    told, begun = -1, (time.monotonic(), 0.0)
 
     def say(done: float, note: str = "", of: float | None = None) -> None:
-        nonlocal told
-        tenth = int(10 * done / (of or total or 1))
-        if tenth > told:
-            told = tenth
-            err.print(f"{what}: {10 * tenth} % {note}".rstrip(), highlight=False)
+        nonlocal told, begun
+        whole = of or total or 1
+        tenth = int(10 * done / whole)
+        if tenth <= told:
+            return
+        left = ""
+        if told < 0:
+            begun = time.monotonic(), done  # what an earlier try had done says nothing of the speed
+        elif begun[1] < done < whole:
+            seconds = (time.monotonic() - begun[0]) / (done - begun[1]) * (whole - done)
+            left = f"about {timedelta(seconds=round(seconds))} left"
+        told = tenth
+        err.print(" ".join(part for part in (f"{what}: {10 * tenth} %", left, note) if part), highlight=False)
 
     yield say

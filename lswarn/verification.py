@@ -52,7 +52,7 @@ from lswarn.db.engine import open_database, transaction
 from lswarn.errors import RegionError
 from lswarn.events import count, lessons
 from lswarn.hazard.classes import WARNED, Class
-from lswarn.hazard.recall import load_highest, load_probabilities
+from lswarn.hazard.recall import PrimedDay, load_highest, load_probabilities
 from lswarn.model.skill import Tally, finite, skill
 from lswarn.region import Region
 from lswarn.settings import Settings
@@ -321,6 +321,19 @@ def _shares(area_m2: Sequence[float], here: Sequence[Class | None]) -> tuple[Cla
     return tuple(rows)
 
 
+def _source(run: records.RunDay) -> Path | PrimedDay:
+    """Where a day's probabilities are read.
+
+    Raises:
+        FileNotFoundError: the run says of none.
+    """
+    if run.probability:
+        return run.probability
+    if run.rain and run.layers:
+        return PrimedDay(run.rain, run.layers)
+    raise FileNotFoundError("no raster of probabilities, nor rain and critical layers")
+
+
 def _probabilities(
     runs: Sequence[records.RunDay], judged: Judged, on_progress: Callable[[int, int], None]
 ) -> Probabilities:
@@ -331,7 +344,7 @@ def _probabilities(
         slid = judged.slid.get(run.valid_day, [])
         try:
             for probability, label, stands_for in load_probabilities(
-                run.probability, slid, judged.unclear, day_number=run.valid_day.toordinal()
+                _source(run), slid, judged.unclear, day_number=run.valid_day.toordinal()
             ):
                 with np.errstate(
                     divide="ignore"

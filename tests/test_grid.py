@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from lswarn.grid import Block, Grid, sample
+from lswarn.grid import Block, Field, Grid, sample
 
 BBOX = (-84.41375, 36.15958, -84.07792, 36.44625)
 
@@ -77,3 +77,47 @@ def test_beyond_the_field_is_unknown():
     lon, _ = grid.lonlat(grid.whole)
     assert np.isnan(found[lon > -84.34]).all()
     assert not np.isnan(found[lon < -84.36]).any()
+
+
+@pytest.mark.parametrize(("crs", "x", "y", "cell"), [
+    ("EPSG:32616", 730_000, 4_100_000, 30),
+    ("EPSG:32633", 200_000, 7_500_000, 30),
+    ("EPSG:32717", 600_000, 9_900_000, 90),
+    ("EPSG:3035", 2_700_000, 1_600_000, 30),
+])  # fmt: skip
+def test_degrees_between_nodes_are_less_than_ten_centimetres_from_projs(crs, x, y, cell):
+    grid = Grid(crs, Affine(cell, 0, x, 0, -cell, y), 23_100, 23_100)
+    block = Block(23_100 - 700, 311, 600, 500)
+    lon, lat = grid.lonlat(block)
+    cols, rows = np.meshgrid(np.arange(500) + 311.5, np.arange(600) + 22_400.5)
+    exact = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*(grid.transform @ (cols, rows)))
+    east, north = (lon - exact[0]) * 111_320 * np.cos(np.radians(lat)), (lat - exact[1]) * 111_320
+    assert np.hypot(east, north).max() < 0.1
+
+
+@given(st.integers(-40, 900), st.integers(-40, 900), st.integers(1, 70), st.integers(1, 70), st.integers(0, 9))
+@settings(deadline=None, max_examples=30)
+def test_a_cells_rain_and_degrees_do_not_depend_on_the_block_it_is_asked_in(row, col, height, width, more):
+    grid = Grid.from_bbox(BBOX, "EPSG:32616", 30)
+    block = Block(row, col, height, width)
+    inner = (..., slice(more, more + height), slice(more, more + width))
+    field = plane() ** 2
+    assert np.array_equal(sample(field, grid, block), sample(field, grid, block.with_halo(more))[inner], equal_nan=True)
+    assert np.array_equal(grid.lonlat(block), np.stack(grid.lonlat(block.with_halo(more)))[inner])
+    corner = grid.corners_lonlat(np.array([row]), np.array([col]))
+    many = grid.corners_lonlat(np.array([row, -99, 2000]), np.array([col, 2000, -99]))
+    assert (corner[0][0], corner[1][0]) == (many[0][0], many[1][0])
+
+
+@given(st.integers(-40, 900), st.integers(-40, 900), st.integers(1, 70), st.integers(1, 70), st.integers(0, 99))
+@settings(deadline=None, max_examples=50)
+def test_what_lies_under_a_block_bounds_its_rain(row, col, height, width, seed):
+    grid = Grid.from_bbox(BBOX, "EPSG:32616", 30)
+    block, field = Block(row, col, height, width), plane()
+    field[:] = np.random.default_rng(seed).uniform(0, 300, field.shape)
+    field[2, 3] = np.nan
+    under, found = Field.of(field).under(grid, block), sample(field, grid, block)
+    if np.isnan(found).any():
+        assert np.isnan(under).any()
+    if not np.isnan(found).all():
+        assert np.nanmin(under) - 1e-4 <= np.nanmin(found) <= np.nanmax(found) <= np.nanmax(under) + 1e-4

@@ -42,3 +42,11 @@ def test_region_folders_are_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LSWARN_VAR_DIR", raising=False)
     assert load_settings().region_dir("hills") == tmp_path / "var/regions/hills"
+
+
+def test_the_scheduler_of_a_command_goes_before_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("LSWARN_DASK", "tcp://10.0.0.1:8786")
+    assert load_settings().dask == "tcp://10.0.0.1:8786"
+    assert load_settings(dask="tls://10.0.0.2:8786").dask == "tls://10.0.0.2:8786"
+    with pytest.raises(SettingsError, match=r"LSWARN_DASK='10\.0\.0\.2:8786'"):
+        load_settings(dask="10.0.0.2:8786")

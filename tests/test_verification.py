@@ -23,7 +23,7 @@ from lswarn.cli import verify as cli
 from lswarn.db import assets, inputs
 from lswarn.db.engine import Connection, open_database, transaction
 from lswarn.errors import RegionError
-from lswarn.hazard.assess import PROBABILITY_STEP, UNKNOWN_PROBABILITY
+from lswarn.hazard.classes import PROBABILITY_STEP, UNKNOWN_PROBABILITY
 from lswarn.region import Region
 from lswarn.settings import Settings
 from lswarn.verification import verify

@@ -65,6 +65,7 @@ class Briefing:
         lower_bound: more may have fallen in the area than that.
         critical_mm: critical rain where that fell, in the same measure; None or NaN = unknown.
         critical_source: where the critical rain comes from.
+        model_max_mm: most rain the model learnt from, in the same measure; None where none was asked.
     """
 
     region: str
@@ -91,6 +92,14 @@ class Briefing:
     status: str = "actual"
     withdrawn_by: str = ""
     reason: str = ""
+    model_max_mm: float | None = None
+
+    @property
+    def beyond_model(self) -> bool:
+        """Whether more rain than the model has seen fell in the area: it was judged as if it were that much."""
+        if self.r7_max_mm is None or self.model_max_mm is None:
+            return False
+        return self.r7_max_mm > self.model_max_mm
 
     @property
     def rain_age_h(self) -> float:

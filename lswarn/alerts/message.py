@@ -211,6 +211,7 @@ def _message(
         "r7_max_mm": known(b.r7_max_mm),
         "forecast_mm": known(b.forecast_mm),
         "lower_bound": b.lower_bound,
+        "beyond_model": b.beyond_model,
         "critical_mm": known(b.critical_mm),
         "critical_source": b.critical_source,
     }

@@ -5,6 +5,7 @@ Rooms are entered where a command needs them: torch and GDAL take seconds to loa
 """
 
 import logging
+import os
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -16,18 +17,19 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from lswarn import __version__
-from lswarn.cli import alerts, assets, deliver, inventory, models, rain, verify
-from lswarn.cli.options import DAY, Json, RegionPath, clock, region_of
+from lswarn.cli import alerts, assets, critical, deliver, inventory, models, prime, prospect, rain, serve, verify
+from lswarn.cli.options import DAY, DaskAddress, Json, RegionPath, clock, region_of
 from lswarn.db import retention, server, status, store
 from lswarn.db.engine import database_url, migrate, open_database, shown, transaction
 from lswarn.errors import LswarnError, RegionError
+from lswarn.logs import about, json_handler
 from lswarn.sections import FACTORS
 from lswarn.settings import load_settings
 from lswarn.terminal import err, progress, say, show_facts, show_table
 
 app = typer.Typer(
     help="Landslide early warning: from a rain file to a warning that arrives.",
-    epilog="Begin with `lswarn demo`; or copy deploy/region.example.toml and ask `lswarn region check region.toml`.",
+    epilog="Begin with `lswarn demo`; then `lswarn region init --help`, for a region of your own.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -41,10 +43,15 @@ app.add_typer(verify.events_app, name="events")
 app.add_typer(rain.app, name="rain")
 app.add_typer(models.app, name="models")
 app.add_typer(alerts.app, name="alerts")
+region_app.command("init")(prospect.init)
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(prime.prime)
+app.command()(critical.critical)
 app.command()(verify.verify)
 app.command()(deliver.deliver)
+app.add_typer(serve.tokens_app, name="tokens")
+app.command()(serve.serve)
 
 
 def main() -> None:
@@ -68,9 +75,10 @@ def _top(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more of what is done.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
-    )
+    # Before the settings are read: what is wrong with them is said by the command.
+    as_json = os.environ.get("LSWARN_LOG", "").lower() == "json"
+    handler = json_handler() if as_json else RichHandler(console=err, show_path=False)
+    logging.basicConfig(level=logging.WARNING, format=None if as_json else "%(message)s", handlers=[handler])
     logging.getLogger("lswarn").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
@@ -175,6 +183,10 @@ def run(
         str | None,
         typer.Option(help="Ask this model, not the champion; with --dry-run only.", show_default=False),
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Ask the model about every cell, not its critical rainfall.")
+    ] = False,
+    dask: DaskAddress = None,
     as_json: Json = False,
 ) -> None:
     """One day: ingest, assess, publish, deliver. Safe to repeat.
@@ -185,14 +197,14 @@ def run(
 
     if model and not dry_run:
         raise typer.BadParameter("only the champion warns; add --dry-run, or `lswarn models promote` it")
-    settings = load_settings()
+    settings = load_settings(dask=dask)
     found = region_of(region, settings)
     now = clock()
     window = day.ingest(found, settings, date_.date() if date_ else day.yesterday(now), now)
     ahead = day.ingest_outlook(found, settings, window.day, lead, now) if lead else []
     with progress("blocks", None) as advance:
         assessment, *outlooks = (
-            day.assess(found, settings, each, lambda done, total: advance(done, "", total), model_id=model)
+            day.assess(found, settings, each, lambda done, total: advance(done, "", total), model_id=model, full=full)
             for each in (window, *ahead)
         )
     publication = day.publish(found, settings, assessment, now, outlooks=outlooks, dry_run=dry_run)
@@ -203,6 +215,7 @@ def run(
         "model": assessment.model_id,
         "zones": len(assessment.zones),
         "exceedances": len(assessment.exceedances),
+        "beyond_km2": round(assessment.beyond_m2 / 1e6, 1),
         "outlook_days": [each.day for each in ahead],
         "published": "no (dry run)" if dry_run else publication.sentence,
         "messages": [message.subject for message in publication.messages],

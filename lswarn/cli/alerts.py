@@ -79,7 +79,7 @@ def approve(message: MessageId, by: By, region: RegionPath = None, reason: Reaso
 
     settings = load_settings()
     found = region_of(region, settings)
-    said = release.approve(found, settings, message, by=_named(by), reason=reason, now=clock())
+    said = release.approve(found.name, settings, message, by=_named(by), reason=reason, now=clock())
     say(f"message {message} goes out: {said.subject}; `lswarn deliver` sends it now")
 
 
@@ -93,7 +93,7 @@ def reject(message: MessageId, by: By, reason: Reason, region: RegionPath = None
 
     settings = load_settings()
     found = region_of(region, settings)
-    said = release.reject(found, settings, message, by=_named(by), reason=reason, now=clock())
+    said = release.reject(found.name, settings, message, by=_named(by), reason=reason, now=clock())
     say(f"message {message} is held back: {said.subject}")
 
 

@@ -18,6 +18,15 @@ RegionPath = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Scheduler whose workers do the blocks, tcp://HOST:8786; left out: LSWARN_DASK, else threads here.",
+        show_default=False,
+    ),
+]
 DAY = ["%Y-%m-%d"]
 """How a day is written."""
 

@@ -92,11 +92,12 @@ MERGE_LANDSLIDES = """
     WHERE NOT ST_IsEmpty(extent)
     ON CONFLICT (region, source_id) DO UPDATE
     SET day = excluded.day, accuracy_m = excluded.accuracy_m, trigger = excluded.trigger,
-        source = excluded.source, outline = excluded.outline, slid = excluded.slid, geometry = excluded.geometry
+        source = excluded.source, outline = excluded.outline, slid = excluded.slid, geometry = excluded.geometry,
+        confirmed = true  -- a report that its inventory has taken in
     WHERE (known.day, known.accuracy_m, known.trigger, known.source, known.outline, known.slid,
-           ST_AsBinary(known.geometry))
+           ST_AsBinary(known.geometry), known.confirmed)
           IS DISTINCT FROM (excluded.day, excluded.accuracy_m, excluded.trigger, excluded.source,
-                            excluded.outline, excluded.slid, ST_AsBinary(excluded.geometry))
+                            excluded.outline, excluded.slid, ST_AsBinary(excluded.geometry), true)
     RETURNING xmax = 0 AS added"""
 
 LEFT_OUT = """
@@ -285,7 +286,7 @@ def record_landslides(conn: Connection, region: Region, landslides: gpd.GeoDataF
 def find_landslides(conn: Connection, region: Region) -> Landslides:
     """What may be learnt of the inventory, by the rules of region.toml, and how many events may not be, and why."""
     query = """SELECT source_id AS id, day, accuracy_m, trigger, outline, slid, geometry FROM lswarn.landslide
-               WHERE region = :region ORDER BY source_id"""
+               WHERE region = :region AND confirmed ORDER BY source_id"""
     known = _read(conn, query, region=region.name)
     known["accuracy_m"] = known["accuracy_m"].astype(float)
     reasons = lessons(known, region.inventory)

@@ -208,6 +208,16 @@ def queue_review(
     queue_deliveries(conn, [conn.execute(add, facts).scalar_one()], at, names=reviewers)
 
 
+def find_asked(conn: Connection, message_id: int) -> tuple[str, ...]:
+    """Names of the subscribers who were asked about a draft."""
+    query = text("""
+        SELECT DISTINCT name FROM lswarn.alert_message AS review
+        JOIN lswarn.delivery ON delivery.message_id = review.id
+        JOIN lswarn.subscriber ON subscriber.id = subscriber_id
+        WHERE review.about_id = :id ORDER BY name""")
+    return tuple(conn.execute(query, {"id": message_id}).scalars())
+
+
 def find_review_until(conn: Connection, message_ids: tuple[int, ...]) -> dict[int, datetime]:
     """By when drafts are to be decided on."""
     query = text("SELECT id, review_until FROM lswarn.alert_message WHERE id = ANY(:ids)")
@@ -308,3 +318,16 @@ def find_documents(conn: Connection, region: str, since: datetime) -> list[Docum
         ORDER BY id DESC""")
     rows = conn.execute(query, {"region": region, "since": since}).mappings()
     return [Document(**{**row, "xml": bytes(row["xml"])}) for row in rows]
+
+
+def find_document(conn: Connection, region: str, name: str) -> Document | None:
+    """A CAP document by its identifier, or by the identifier as a file is named by it; None where there is none."""
+    query = text("""
+        SELECT cap_identifier AS identifier, cap_sent AS sent, released_at, cap_expires_at AS expires_at, subject,
+               cap AS xml
+        FROM lswarn.alert_message
+        WHERE region = :region AND cap IS NOT NULL
+          AND :name IN (cap_identifier, regexp_replace(cap_identifier, '[^A-Za-z0-9._-]', '-', 'g'))
+        ORDER BY cap_identifier <> :name, id LIMIT 1""")
+    row = conn.execute(query, {"region": region, "name": name}).mappings().one_or_none()
+    return None if row is None else Document(**{**row, "xml": bytes(row["xml"])})

@@ -93,11 +93,12 @@ def connect(url: str) -> Engine:
 
 
 @contextmanager
-def transaction(engine: Engine, region: Region | None = None) -> Iterator[Connection]:
+def transaction(engine: Engine, region: Region | str | None = None) -> Iterator[Connection]:
     """One unit of work: committed whole at the end, or nothing of it.
 
     Args:
-        region: take this region's lock, so that two runs at once queue up and the second sees what the first left.
+        region: take the lock of this region, or of the one of that name, so that two runs at once queue up and the
+            second sees what the first left.
 
     Raises:
         DatabaseDown: the connection could not be had, or was lost.
@@ -106,9 +107,8 @@ def transaction(engine: Engine, region: Region | None = None) -> Iterator[Connec
     """
     with _translated(engine.url), engine.begin() as conn:
         if region is not None:
-            conn.execute(
-                text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"lswarn {region.name}"}
-            )
+            name = region if isinstance(region, str) else region.name
+            conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"lswarn {name}"})
         yield conn
 
 
@@ -153,14 +153,29 @@ def alembic_config(conn: Connection) -> Config:
     return config
 
 
-def copy_rows(conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Put rows into a table by COPY, as part of the transaction of `conn`. Geometries are EWKB in hex."""
-    target = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(*filter(None, (table.schema, table.name))), sql.SQL(", ").join(map(sql.Identifier, columns))
+def copy_rows(
+    conn: Connection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    kinds: Sequence[str] | None = None,
+) -> None:
+    """Put rows into a table by COPY, as part of the transaction of `conn`. Geometries are EWKB in hex.
+
+    Args:
+        kinds: PostgreSQL's names of the columns' types: then the rows travel in binary, which is twice as fast. Of what
+            has a binary form of its own, such as a geometry or a UUID, the bytes are given, as bytea.
+    """
+    target = sql.SQL("COPY {} ({}) FROM STDIN{}").format(
+        sql.Identifier(*filter(None, (table.schema, table.name))),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(" (FORMAT BINARY)" if kinds else ""),
     )
     driver = conn.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the one driver `connect` sets
     with driver.cursor().copy(target) as copy:
+        if kinds:
+            copy.set_types(kinds)
         for row in rows:
             copy.write_row(row)
 

@@ -1,17 +1,15 @@
 """What lies in the zones of a run, cut where zone and warning area end.
 
-Each kind of asset is cut by one statement that is driven from the zones through the spatial index of the assets. It
-makes a table, since PostgreSQL computes what it makes a table of on several cores, and what it inserts on one. What lay
-in a zone that the run before had too, in the very same shape, is carried over.
+A shape is cut once, when it is new; a run whose zones have been seen before has only to be counted. Each kind of asset
+is cut by one statement that is driven from the shapes through the spatial index of the assets. It makes a table, since
+PostgreSQL computes what it makes a table of on several cores, and what it inserts on one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from lswarn.db.lineage import keep_shapes
 from lswarn.region import Region
 
 
@@ -27,156 +25,132 @@ class Exposure:
     people: int
 
 
-# Warning areas have many vertices, and few zones lie across a border: zones are asked where they lie, not stretches.
-# Sorted by area, for PostGIS prepares a geometry that it is asked about many times running.
+# ST_SetSRID changes nothing but that no index of shapes fits. Else the planner may drive from the assets, of which
+# there are many and few are hit, and the index would find shapes of every day of the year.
+CUT = """
+    CREATE TEMPORARY TABLE {asset}_piece ON COMMIT DROP AS
+    SELECT shape_id, asset_id, {measure}(ST_Transform(geometry, :srid)) AS measure, geometry
+    FROM (
+        SELECT shape.id AS shape_id, asset.id AS asset_id,
+               ST_Multi(ST_CollectionExtract(ST_Intersection(asset.geometry, shape.geometry), {dimension})) AS geometry
+        FROM lswarn.zone_shape AS shape
+        JOIN lswarn.{asset} AS asset ON ST_Intersects(ST_SetSRID(shape.geometry, 4326), asset.geometry)
+        WHERE shape.id > :before AND shape.region = :region
+          AND asset.region = :region AND asset.retired_at IS NULL
+        OFFSET 0
+    ) AS piece"""
+
+# Warning areas have many vertices, and few shapes lie across a border: shapes in which something lies are asked where
+# they are, not pieces. Sorted by area, for PostGIS prepares a geometry that it is asked about many times running.
 PLACE = """
     CREATE TEMPORARY TABLE place ON COMMIT DROP AS
-    SELECT zone_id, area_id, ST_Covers(area, zone) AS inside
+    SELECT shape_id, area_id, ST_Covers(area, shape) AS inside
     FROM (
-        SELECT zone.id AS zone_id, zone.geometry AS zone, area.id AS area_id, area.geometry AS area
-        FROM lswarn.susceptibility_zone AS zone
-        JOIN lswarn.warning_area AS area ON area.geometry && zone.geometry
-        WHERE {fresh} AND area.region = :region AND area.retired_at IS NULL
+        SELECT shape.id AS shape_id, shape.geometry AS shape, area.id AS area_id, area.geometry AS area
+        FROM (SELECT shape_id FROM road_piece UNION SELECT shape_id FROM settlement_piece) AS hit
+        JOIN lswarn.zone_shape AS shape ON shape.id = hit.shape_id
+        JOIN lswarn.warning_area AS area ON area.geometry && shape.geometry
+        WHERE area.region = :region AND area.retired_at IS NULL
         ORDER BY area.id
         OFFSET 0
     ) AS pair
-    WHERE ST_Intersects(area, zone)"""
-
-# ST_SetSRID changes nothing but that no index of zones fits. Else the planner may drive from the assets, of which there
-# are many and few are hit, and the index would find zones of every day of the year.
-CUT = """
-    CREATE TEMPORARY TABLE piece ON COMMIT DROP AS
-    SELECT zone.id AS zone_id, asset.id AS asset_id,
-           ST_CollectionExtract(ST_Intersection(asset.geometry, zone.geometry), {dimension}) AS geometry
-    FROM lswarn.susceptibility_zone AS zone
-    JOIN lswarn.{asset} AS asset ON ST_Intersects(ST_SetSRID(zone.geometry, 4326), asset.geometry)
-    WHERE {fresh} AND asset.region = :region AND asset.retired_at IS NULL"""
+    WHERE ST_Intersects(area, shape)"""
 
 PART = """
-    FROM piece
-    JOIN place ON place.zone_id = piece.zone_id
-    JOIN lswarn.susceptibility_zone AS zone ON zone.id = piece.zone_id
-    JOIN lswarn.warning_area AS area
-      ON area.id = place.area_id AND (place.inside OR ST_Intersects(piece.geometry, area.geometry))
-    CROSS JOIN LATERAL (
-        SELECT ST_Multi(
-            CASE WHEN place.inside THEN piece.geometry
-                 ELSE ST_CollectionExtract(ST_Intersection(piece.geometry, area.geometry), {dimension}) END
-        ) AS geometry
-    ) AS part"""
-
-RECORD = {
-    "road": """
-        INSERT INTO lswarn.road_exposure
-            (run_id, zone_id, road_id, area_id, class, length_m, probability_mean, probability_max, geometry)
-        SELECT :run_id, zone.id, asset_id, area.id, class, length_m, probability_mean, probability_max, part.geometry"""
-    + PART.format(dimension=2)
-    + """
-        CROSS JOIN LATERAL (SELECT ST_Length(ST_Transform(part.geometry, :srid)) AS length_m) AS measure
-        WHERE length_m > 0
-        ORDER BY zone.id, asset_id, area.id""",
-    "settlement": """
-        INSERT INTO lswarn.settlement_exposure
-            (run_id, zone_id, settlement_id, area_id, class, area_m2, area_share, people, probability_mean,
-             probability_max, geometry)
-        SELECT :run_id, zone.id, asset_id, area.id, class, measure.area_m2, area_share,
-               round(area_share * population), probability_mean, probability_max, part.geometry"""
-    + PART.format(dimension=3)
-    + """
-        JOIN lswarn.settlement ON settlement.id = asset_id
-        CROSS JOIN LATERAL (SELECT ST_Area(ST_Transform(part.geometry, :srid)) AS area_m2) AS measure
-        CROSS JOIN LATERAL (SELECT least(measure.area_m2 / settlement.area_m2, 1) AS area_share) AS share
-        WHERE measure.area_m2 > 0
-        ORDER BY zone.id, asset_id, area.id""",
-}
-
-# The shape is the zone's of the run before; its class and probability are today's.
-CARRY = """
-    INSERT INTO lswarn.{table}
-        (run_id, zone_id, {columns}, class, probability_mean, probability_max, geometry)
-    SELECT :run_id, zone.id, {values}, zone.class, zone.probability_mean, zone.probability_max, part.geometry
-    FROM lswarn.{table} AS part
-    JOIN kept ON kept.earlier_id = part.zone_id
-    JOIN lswarn.susceptibility_zone AS zone ON zone.id = kept.zone_id
-    WHERE part.run_id = :earlier_id"""
-
-CARRIED = {
-    "road_exposure": ("road_id", "area_id", "length_m"),
-    "settlement_exposure": ("settlement_id", "area_id", "area_m2", "area_share", "people"),
-}
-
-TOTAL = """
-    INSERT INTO lswarn.exposure_total
-        (run_id, area_id, class, roads, road_m, settlements, people, settlements_uncounted)
-    SELECT :run_id, area_id, class, coalesce(sum(roads), 0), coalesce(sum(road_m), 0), coalesce(sum(settlements), 0),
-           coalesce(sum(people), 0), coalesce(sum(uncounted), 0)
+    SELECT shape_id, row_number() OVER (PARTITION BY shape_id ORDER BY asset_id, area_id) AS number, asset_id, area_id,
+           measure, part.geometry
     FROM (
-        SELECT area_id, class, count(DISTINCT road_id) AS roads, sum(CAST(length_m AS numeric)) AS road_m,
-               0 AS settlements, 0 AS people, 0 AS uncounted
-        FROM lswarn.road_exposure WHERE run_id = :run_id GROUP BY area_id, class
+        SELECT shape_id, asset_id, area_id, measure, geometry
+        FROM {asset}_piece JOIN place USING (shape_id)
+        WHERE place.inside
         UNION ALL
-        SELECT area_id, class, 0, 0, count(DISTINCT settlement_id), sum(people),
-               count(DISTINCT settlement_id) FILTER (WHERE people IS NULL)
-        FROM lswarn.settlement_exposure WHERE run_id = :run_id GROUP BY area_id, class
-    ) AS found
-    GROUP BY area_id, class"""
+        SELECT shape_id, asset_id, area_id, {measure}(ST_Transform(piece.geometry, :srid)), piece.geometry
+        FROM (
+            SELECT shape_id, asset_id, area_id,
+                   ST_Multi(ST_CollectionExtract(ST_Intersection(piece.geometry, area.geometry), {dimension}))
+                   AS geometry
+            FROM {asset}_piece AS piece
+            JOIN place USING (shape_id)
+            JOIN lswarn.warning_area AS area ON area.id = area_id AND ST_Intersects(piece.geometry, area.geometry)
+            WHERE NOT place.inside
+            OFFSET 0
+        ) AS piece
+    ) AS part
+    WHERE measure > 0"""
 
-# The nearest day is the most alike; of the same day, the run that is being replaced. What lay in a zone is the same
-# only under the same assets and the same rules, which say how wide a settlement is that was given as a point.
-ALIKE = """
-    SELECT earlier.id FROM lswarn.run AS earlier
-    JOIN lswarn.run AS run ON run.id = :run_id AND earlier.id <> run.id
-    WHERE earlier.region = run.region AND earlier.assets_digest = run.assets_digest
-      AND earlier.rules_digest = run.rules_digest AND earlier.pruned_at IS NULL AND earlier.model_id IS NOT NULL
-      AND (earlier.superseded_at IS NULL OR earlier.id = :replaced)
-    ORDER BY abs(earlier.valid_day - run.valid_day), earlier.id DESC
-    LIMIT 1"""
+KEEP = {
+    "road": """
+        INSERT INTO lswarn.road_part (shape_id, number, road_id, area_id, length_m, geometry)
+        {part}
+        ORDER BY shape_id, number""",
+    "settlement": """
+        INSERT INTO lswarn.settlement_part
+            (shape_id, number, settlement_id, area_id, area_m2, area_share, people, geometry)
+        SELECT shape_id, number, asset_id, area_id, measure, area_share, round(area_share * population), part.geometry
+        FROM ({part}) AS part
+        JOIN lswarn.settlement ON settlement.id = asset_id
+        CROSS JOIN LATERAL (SELECT least(measure / settlement.area_m2, 1) AS area_share) AS share
+        ORDER BY shape_id, number""",
+}
+
+CUTS = {
+    "road": {"asset": "road", "measure": "ST_Length", "dimension": 2},
+    "settlement": {"asset": "settlement", "measure": "ST_Area", "dimension": 3},
+}
+
+# Metres are added as decimals: the same in whatever order the rows come.
+COUNT = """
+    WITH road AS (
+        SELECT area_id, class, grouping(area_id) = 1 AS whole, count(DISTINCT road_id) AS roads,
+               sum(CAST(length_m AS numeric)) AS road_m
+        FROM lswarn.road_exposure WHERE run_id = :run_id
+        GROUP BY GROUPING SETS ((area_id, class), ())
+    ), settlement AS (
+        SELECT area_id, class, grouping(area_id) = 1 AS whole, count(DISTINCT settlement_id) AS settlements,
+               sum(people) AS people, count(DISTINCT settlement_id) FILTER (WHERE people IS NULL) AS uncounted
+        FROM lswarn.settlement_exposure WHERE run_id = :run_id
+        GROUP BY GROUPING SETS ((area_id, class), ())
+    )"""
+
+TOTAL = """, told AS (
+        INSERT INTO lswarn.exposure_total
+            (run_id, area_id, class, roads, road_m, settlements, people, settlements_uncounted)
+        SELECT :run_id, area_id, class, coalesce(roads, 0), coalesce(road_m, 0), coalesce(settlements, 0),
+               coalesce(people, 0), coalesce(uncounted, 0)
+        FROM (SELECT * FROM road WHERE NOT whole) AS road
+        FULL JOIN (SELECT * FROM settlement WHERE NOT whole) AS settlement USING (area_id, class)
+    )"""
+
+ALL = """
+    SELECT (SELECT count(*) FROM lswarn.run_zone WHERE run_id = :run_id) AS zones,
+           (SELECT count(*) FROM lswarn.rainfall_exceedance WHERE run_id = :run_id) AS exceedances,
+           roads, CAST(coalesce(road_m, 0) AS double precision) AS road_m, settlements, coalesce(people, 0) AS people
+    FROM road CROSS JOIN settlement
+    WHERE road.whole AND settlement.whole"""
 
 
-def record_exposure(conn: Connection, region: Region, run_id: int, replaced: int | None = None) -> None:
-    """Write down what lies in the zones of a run, whose zones stand already, and its totals.
+def record_exposure(conn: Connection, region: Region, run_id: int, before: int) -> Exposure:
+    """Cut what lies in new shapes, and write down the totals of a run, whose zones stand already.
 
     Args:
-        replaced: run of the same day whose findings are about to be deleted: its exposure may be carried over.
+        before: what `record_zones` returned: shapes with a larger key are new.
     """
-    facts: dict[str, Any] = {"region": region.name, "run_id": run_id, "srid": region.srid, "replaced": replaced}
-    earlier = conn.execute(text(ALIKE), facts).scalar()
-    fresh = None if earlier is None else keep_shapes(conn, run_id, earlier)
-    if fresh is not None:
-        for table, columns in CARRIED.items():
-            names, values = ", ".join(columns), ", ".join(f"part.{column}" for column in columns)
-            carry = CARRY.format(table=table, columns=names, values=values)
-            conn.execute(text(carry), facts | {"earlier_id": earlier})
-    if fresh is None or fresh:
-        _cut(conn, facts, fresh)
-    conn.execute(text(TOTAL), facts)
+    facts: dict[str, Any] = {"region": region.name, "run_id": run_id, "srid": region.srid, "before": before}
+    new = "SELECT EXISTS (SELECT FROM lswarn.zone_shape WHERE id > :before AND region = :region)"
+    if conn.execute(text(new), facts).scalar():
+        _cut(conn, facts)
+    return Exposure(**conn.execute(text(COUNT + TOTAL + ALL), facts).mappings().one())
 
 
-def _cut(conn: Connection, facts: dict[str, Any], fresh: Sequence[int] | None) -> None:
-    """Cut roads and settlements by zones.
-
-    Args:
-        fresh: keys of the zones; None: all of the run.
-    """
-    which = "zone.run_id = :run_id" if fresh is None else "zone.id = ANY(CAST(:fresh AS bigint[]))"
-    facts = facts | {"fresh": fresh}
-    conn.execute(text("DROP TABLE IF EXISTS pg_temp.place"))
-    conn.execute(text(PLACE.format(fresh=which)), facts)
-    for asset, dimension in (("road", 2), ("settlement", 3)):
-        conn.execute(text("DROP TABLE IF EXISTS pg_temp.piece"))
-        conn.execute(text(CUT.format(fresh=which, asset=asset, dimension=dimension)), facts)
-        conn.execute(text(RECORD[asset]), facts)
+def _cut(conn: Connection, facts: dict[str, Any]) -> None:
+    conn.execute(text("DROP TABLE IF EXISTS pg_temp.place, pg_temp.road_piece, pg_temp.settlement_piece"))
+    for cut in CUTS.values():
+        conn.execute(text(CUT.format(**cut)), facts)
+    conn.execute(text(PLACE), facts)
+    for asset, cut in CUTS.items():
+        conn.execute(text(KEEP[asset].format(part=PART.format(**cut))), facts)
 
 
 def find_exposure(conn: Connection, run_id: int) -> Exposure:
-    """What a run found, in numbers. Metres are added as decimals: the same in whatever order the rows come."""
-    query = text("""
-        SELECT (SELECT count(*) FROM lswarn.susceptibility_zone WHERE run_id = :run_id) AS zones,
-               (SELECT count(*) FROM lswarn.rainfall_exceedance WHERE run_id = :run_id) AS exceedances,
-               roads, road_m, settlements, people
-        FROM (SELECT count(DISTINCT road_id) AS roads,
-                     CAST(coalesce(sum(CAST(length_m AS numeric)), 0) AS double precision) AS road_m
-              FROM lswarn.road_exposure WHERE run_id = :run_id) AS road
-        CROSS JOIN (SELECT count(DISTINCT settlement_id) AS settlements, coalesce(sum(people), 0) AS people
-                    FROM lswarn.settlement_exposure WHERE run_id = :run_id) AS settlement""")
-    return Exposure(**conn.execute(query, {"run_id": run_id}).mappings().one())
+    """What a run found, in numbers."""
+    return Exposure(**conn.execute(text(COUNT + ALL), {"run_id": run_id}).mappings().one())

@@ -1,21 +1,22 @@
 """Which zone comes from which: zones of one run held against those of an earlier one."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+import psycopg
+import shapely
+from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
-# Equal geometries hash alike, so that the same shape is found without looking at any place.
-KEEP = """
-    CREATE TEMPORARY TABLE kept ON COMMIT DROP AS
-    SELECT zone.id AS zone_id, min(earlier.id) AS earlier_id
-    FROM lswarn.susceptibility_zone AS zone
-    JOIN lswarn.susceptibility_zone AS earlier ON earlier.geometry = zone.geometry
-    WHERE zone.run_id = :run_id AND earlier.run_id = :earlier_id
-    GROUP BY zone.id"""
+from lswarn.db import tables
+from lswarn.db.engine import copy_rows
 
-FRESH = """
-    SELECT id FROM lswarn.susceptibility_zone AS zone
-    WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM kept WHERE kept.zone_id = zone.id)"""
+LEAST_M2 = 1.0
+"""Less in common is rounding."""
+AT_ONCE = 2048
+"""Pairs of zones that a thread takes on at a time."""
 
 # Of an unknown day nothing is known, neither what came from it nor what went.
 EARLIER = """
@@ -38,43 +39,19 @@ LATER = """
 
 SAME = """
     INSERT INTO lswarn.zone_lineage (run_id, zone_id, earlier_zone_id, overlap_m2)
-    SELECT :run_id, zone.id, kept.earlier_id, zone.area_m2
-    FROM kept JOIN lswarn.susceptibility_zone AS zone ON zone.id = kept.zone_id"""
+    SELECT :run_id, zone.id, earlier.id, zone.area_m2
+    FROM lswarn.run_zone AS zone
+    JOIN lswarn.run_zone AS earlier ON earlier.shape_id = zone.shape_id
+    WHERE zone.run_id = :run_id AND earlier.run_id = :earlier_id"""
 
-# Zones of one run do not overlap: one that changed can lie only where another one changed or went. The index of all
-# zones would find those of every day of the year.
+# Zones of one run do not overlap: one that changed can lie only where another one changed or went.
 CHANGED = """
-    CREATE TEMPORARY TABLE changed ON COMMIT DROP AS
-    SELECT id, geometry FROM lswarn.susceptibility_zone AS earlier
-    WHERE run_id = :earlier_id AND NOT EXISTS (SELECT FROM kept WHERE kept.earlier_id = earlier.id)"""
-
-# Zones are small: the share of their area in degrees is the share of their area. Less than a square metre is rounding.
-OVERLAP = """
-    INSERT INTO lswarn.zone_lineage (run_id, zone_id, earlier_zone_id, overlap_m2)
-    SELECT :run_id, zone.id, earlier.id, overlap_m2
-    FROM lswarn.susceptibility_zone AS zone
-    JOIN changed AS earlier ON ST_Intersects(zone.geometry, earlier.geometry)
-    CROSS JOIN LATERAL (
-        SELECT zone.area_m2 * ST_Area(ST_Intersection(zone.geometry, earlier.geometry)) / ST_Area(zone.geometry)
-               AS overlap_m2
-    ) AS measure
-    WHERE zone.id = ANY(CAST(:fresh AS bigint[])) AND overlap_m2 > 1"""
-
-
-def keep_shapes(conn: Connection, run_id: int, earlier_id: int | None) -> list[int] | None:
-    """Find the zones that an earlier run had too, in the very same shape; they lie in `kept` until the next call.
-
-    Returns:
-        Keys of the others; None where that is all of them.
-    """
-    facts = {"run_id": run_id, "earlier_id": earlier_id}
-    conn.execute(text("DROP TABLE IF EXISTS pg_temp.kept"))
-    conn.execute(text(KEEP), facts)
-    # However few rows the planner expects of a run that is new, it is never to compare each with each.
-    conn.execute(text("CREATE INDEX ON kept (zone_id); CREATE INDEX ON kept (earlier_id); ANALYZE kept"))
-    if not conn.execute(text("SELECT EXISTS (SELECT FROM kept)")).scalar():
-        return None
-    return list(conn.execute(text(FRESH), facts).scalars())
+    SELECT zone.id, zone.area_m2, ST_AsBinary(shape.geometry)
+    FROM lswarn.run_zone AS zone
+    JOIN lswarn.zone_shape AS shape ON shape.id = zone.shape_id
+    WHERE zone.run_id = %(run_id)s
+      AND zone.shape_id NOT IN (SELECT shape_id FROM lswarn.run_zone WHERE run_id = %(other_id)s)
+    ORDER BY zone.id"""
 
 
 def record_lineage(conn: Connection, run_id: int) -> None:
@@ -87,6 +64,30 @@ def record_lineage(conn: Connection, run_id: int) -> None:
             _compare(conn, each)
 
 
+def overlaps(
+    zones: NDArray[Any], earlier: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Which of two sets of polygons lie over each other.
+
+    Args:
+        zones, earlier: valid polygons in degrees, small enough that the share of an area in degrees is its share in m².
+
+    Returns:
+        Numbers of the pairs in both, and the share of the zone's area that is the other's too, above 0.
+    """
+    first, second = shapely.STRtree(earlier).query(zones)
+
+    def area(start: int) -> NDArray[Any]:
+        some = slice(start, start + AT_ONCE)
+        return np.asarray(shapely.area(shapely.intersection(zones[first[some]], earlier[second[some]])))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # GEOS lets the others go on
+        common = np.concatenate([np.zeros(0), *pool.map(area, range(0, len(first), AT_ONCE))])
+    over = common > 0
+    first, second = first[over], second[over]
+    return first, second, common[over] / shapely.area(zones[first])
+
+
 def _compare(conn: Connection, run_id: int) -> None:
     facts: dict[str, Any] = {"run_id": run_id}
     facts["earlier_id"] = earlier = conn.execute(text(EARLIER), facts).scalar()
@@ -94,13 +95,23 @@ def _compare(conn: Connection, run_id: int) -> None:
     conn.execute(text("DELETE FROM lswarn.zone_lineage WHERE run_id = :run_id"), facts)
     if earlier is None:
         return
-    fresh = keep_shapes(conn, run_id, earlier)
-    if fresh is None:
-        query = text("SELECT id FROM lswarn.susceptibility_zone WHERE run_id = :run_id")
-        fresh = list(conn.execute(query, facts).scalars())
     conn.execute(text(SAME), facts)
-    conn.execute(text("DROP TABLE IF EXISTS pg_temp.changed"))
-    conn.execute(text(CHANGED), facts)
-    conn.execute(text("CREATE INDEX ON changed USING gist (geometry)"))
-    conn.execute(text("ANALYZE changed"))
-    conn.execute(text(OVERLAP), facts | {"fresh": fresh})
+    ids, area_m2, zones = _changed(conn, run_id, earlier)
+    earlier_ids, _, earlier_zones = _changed(conn, earlier, run_id)
+    first, second, share = overlaps(zones, earlier_zones)
+    overlap_m2 = share * area_m2[first]
+    real = overlap_m2 > LEAST_M2
+    columns = (ids[first[real]], earlier_ids[second[real]], overlap_m2[real])
+    rows = ((run_id, *row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    names = ["run_id", "zone_id", "earlier_zone_id", "overlap_m2"]
+    copy_rows(conn, tables.zone_lineage, names, rows, ["int8", "int8", "int8", "float8"])
+
+
+def _changed(conn: Connection, run_id: int, other_id: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Zones of a run whose outlines another one has not: keys, areas in m², outlines."""
+    driver = conn.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the one driver `connect` sets
+    with driver.cursor(binary=True) as cursor:
+        rows = cursor.execute(CHANGED, {"run_id": run_id, "other_id": other_id}).fetchall()
+    ids, areas, outlines = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(ids, np.int64), np.array(areas, float), shapely.from_wkb(np.array(outlines, object))

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from lswarn.db import tables
 from lswarn.db.store import FINDINGS
 from lswarn.db.tiles import forget_orphans
+from lswarn.db.zones import forget_shapes
 from lswarn.region import Region
 
 TOTALS = (tables.class_area, tables.exposure_total)
@@ -24,18 +25,19 @@ AGING = tuple(table for table in FINDINGS if table not in TOTALS)
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was deleted: findings of so many runs, so many rows of them, and tiles that no run names any more."""
+    """What was deleted: findings of so many runs, so many rows of them, and tiles and shapes that no run names now."""
 
     runs: int
     rows: int
     tiles: int
+    shapes: int
 
     @property
     def sentence(self) -> str:
         """For people."""
-        if not (self.runs or self.tiles):
+        if not (self.runs or self.tiles or self.shapes):
             return "nothing is older than it may be"
-        return f"{self.rows} rows of {self.runs} runs deleted, and {self.tiles} map tiles"
+        return f"{self.rows} rows of {self.runs} runs deleted, {self.shapes} outlines and {self.tiles} map tiles"
 
 
 def prune(conn: Connection, region: Region, keep_days: int, now: datetime) -> Pruned:
@@ -57,4 +59,4 @@ def prune(conn: Connection, region: Region, keep_days: int, now: datetime) -> Pr
         RETURNING id"""
     runs = list(conn.execute(text(old), facts).scalars())
     rows = sum(conn.execute(table.delete().where(table.c.run_id.in_(runs))).rowcount for table in AGING)
-    return Pruned(len(runs), rows, forget_orphans(conn))
+    return Pruned(len(runs), rows, forget_orphans(conn), forget_shapes(conn, region))

@@ -11,6 +11,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal
 
 import geopandas as gpd
+import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import Connection, text
@@ -18,11 +19,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lswarn.alerts.policy import Hit
 from lswarn.db import tables
+from lswarn.db.critical import record_rain
 from lswarn.db.engine import copy_rows
 from lswarn.db.exposure import Exposure as Exposure  # part of what `publish` says, for those who pass it on
 from lswarn.db.exposure import find_exposure, record_exposure
 from lswarn.db.lineage import record_lineage
 from lswarn.db.tiles import forget_orphans, record_tiles
+from lswarn.db.zones import forget_shapes, record_zones
 from lswarn.errors import DatabaseError
 from lswarn.rain.grade import Grade
 from lswarn.region import Region
@@ -31,16 +34,15 @@ if TYPE_CHECKING:
     from lswarn.hazard.assess import Assessment  # not at run time: with it comes torch
 
 FINDINGS = (
+    tables.run_rain,
     tables.run_tile,
     tables.zone_lineage,
     tables.exposure_total,
-    tables.road_exposure,
-    tables.settlement_exposure,
-    tables.susceptibility_zone,
+    tables.run_zone,
     tables.rainfall_exceedance,
     tables.class_area,
 )
-"""What a run found, in an order in which it can be deleted."""
+"""What a run found, in an order in which it can be deleted. Shapes and tiles stay, for other runs may name them."""
 
 EVENTS = "event-"
 """What the id of a landslide begins with that a made region reports of its days."""
@@ -129,16 +131,18 @@ def publish(
         query = "UPDATE lswarn.run SET superseded_at = :at WHERE id = :run_id"
         conn.execute(text(query), {"at": published_at, "run_id": before.id})
     run_id = _record_run(conn, region, assessment, kind, known, software, published_at)
+    new = record_zones(conn, region, run_id, known, assessment.zones)
     _record_findings(conn, region, run_id, assessment)
     record_tiles(conn, run_id, assessment.classes)
-    # Or the planner takes the run for one without zones, which is not worth a second core.
-    conn.execute(text("ANALYZE lswarn.susceptibility_zone (run_id)"))
-    record_exposure(conn, region, run_id, before.id if before else None)
+    if assessment.rain_raster:
+        short = bool(assessment.area_rain.get("lower_bound", pd.Series(dtype=bool)).any())
+        record_rain(conn, run_id, assessment.rain_raster, lower_bound=short)
+    exposure = record_exposure(conn, region, run_id, new)
     if kind == "observed":
         record_lineage(conn, run_id)
     if before:
         _forget_findings(conn, before.id)
-    return Published(run_id, False, find_exposure(conn, run_id))
+    return Published(run_id, False, exposure)
 
 
 def _forget_findings(conn: Connection, run_id: int) -> None:
@@ -163,7 +167,10 @@ def _record_run(
     software: str,
     published_at: datetime,
 ) -> int:
-    rasters = {"classes": found.classes, "probability": found.probability}
+    paths = {"classes": found.classes, "probability": found.probability, "rain": found.rain_raster}
+    rasters = {name: {"path": str(path), "sha256": found.digests[path.name]} for name, path in paths.items() if path}
+    if found.layers:  # what the probabilities of a primed day are worked out from
+        rasters["layers"] = {"path": str(found.layers)}
     run = insert(tables.run).values(
         region=region.name,
         valid_day=found.day,
@@ -178,24 +185,18 @@ def _record_run(
         rules_digest=region.digest,
         assets_digest=assets_digest,
         software=software,
-        rasters={name: {"path": str(path), "sha256": found.digests[path.name]} for name, path in rasters.items()},
+        rasters=rasters,
         published_at=published_at,
     )
     return int(conn.execute(run.returning(tables.run.c.id)).scalar_one())
 
 
 def _record_findings(conn: Connection, region: Region, run_id: int, found: "Assessment") -> None:
-    for table, columns, findings in (
-        (tables.susceptibility_zone, ["class", "area_m2", "probability_mean", "probability_max"], found.zones),
-        (
-            tables.rainfall_exceedance,
-            ["rain_mm", "critical_mm", "safety_factor", "lower_bound"],
-            found.exceedances,
-        ),
-    ):
-        shapes = shapely.to_wkb(shapely.set_srid(findings.geometry.to_numpy(), 4326), hex=True, include_srid=True)
-        values = (findings[column].tolist() for column in columns)
-        copy_rows(conn, table, ["run_id", *columns, "geometry"], zip(repeat(run_id), *values, shapes, strict=False))
+    cells = found.exceedances
+    columns = ["rain_mm", "critical_mm", "safety_factor", "lower_bound"]
+    shapes = shapely.to_wkb(shapely.set_srid(cells.geometry.to_numpy(), 4326), hex=True, include_srid=True)
+    values = zip(repeat(run_id), *(cells[column].tolist() for column in columns), shapes, strict=False)
+    copy_rows(conn, tables.rainfall_exceedance, ["run_id", *columns, "geometry"], values)
     query = text("SELECT source_id, id FROM lswarn.warning_area WHERE region = :region AND retired_at IS NULL")
     known = {row.source_id: row.id for row in conn.execute(query, {"region": region.name})}
     areas = found.class_areas
@@ -336,3 +337,4 @@ def forget_days(conn: Connection, region: Region) -> None:
     for table, rule in of_region.items():
         conn.execute(table.delete().where(text(rule)), {"region": region.name, "events": EVENTS})
     forget_orphans(conn)
+    forget_shapes(conn, region)

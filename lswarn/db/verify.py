@@ -22,7 +22,9 @@ class RunDay:
 
     Attributes:
         status: complete; lower_bound, modelled: nothing follows from a low class; unknown.
-        classes, probability: its rasters, which may be gone from disk.
+        classes, probability: its rasters, which may be gone from disk; a primed day has no raster of probabilities.
+        rain, layers: what such a day's probabilities can be worked out from, its rain and its critical layers, which
+            may be gone too; None of a day that has the raster.
     """
 
     run_id: int
@@ -32,7 +34,9 @@ class RunDay:
     grade: str
     model_id: str
     classes: Path
-    probability: Path
+    probability: Path | None
+    rain: Path | None = None
+    layers: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,10 @@ def find_run_days(
             row.grade,
             row.model_id,
             Path(row.rasters["classes"]["path"]),
-            Path(row.rasters["probability"]["path"]),
+            *(
+                Path(row.rasters[name]["path"]) if name in row.rasters else None
+                for name in ("probability", "rain", "layers")
+            ),
         )
         for row in conn.execute(query, facts)
     }
@@ -140,7 +147,7 @@ def find_said(conn: Connection, region: Region, start: date, end: date) -> tuple
 def find_known_landslides(conn: Connection, region: Region) -> gpd.GeoDataFrame:
     """Every landslide of the inventory, EPSG:4326: id, day (None = unknown), accuracy_m, trigger, outline, geometry."""
     query = text("""SELECT source_id AS id, day, accuracy_m, trigger, outline, geometry FROM lswarn.landslide
-                    WHERE region = :region AND slid ORDER BY source_id""")
+                    WHERE region = :region AND slid AND confirmed ORDER BY source_id""")
     known = gpd.read_postgis(query, conn, geom_col="geometry", crs=4326, params={"region": region.name})
     known["accuracy_m"] = known["accuracy_m"].astype(float)
     return known

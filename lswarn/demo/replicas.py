@@ -120,6 +120,10 @@ class RainReplica(LoopbackServer):
         """Path → file, of those that are out at `now`."""
         return {path: file for path, file in tuple(self.files.items()) if file.at <= self.now}
 
+    def made_for(self, seen: Seen) -> Published | None:
+        """A file that is made for one question, where a kind of server does so; None: it is none of these questions."""
+        return None
+
     def _begin(self, seen: Seen) -> Quirk:
         """Note a request; how it is to be answered, empty for as it should be."""
         with self._lock:
@@ -187,6 +191,8 @@ class _Door(Handler):
             return self._send_part(found.status, body, "application/json", hits, quirk)
         if not self._lets_in(seen):
             return None
+        if (made := rain.made_for(seen)) is not None:
+            return self._send(made, quirk)
         below = path.removeprefix("text/") if f"{path}/".startswith("text/") and path not in files else path
         if below in files:
             return self._send(files[below], quirk)

@@ -26,6 +26,7 @@ from rasterio.enums import Resampling
 
 from lswarn.alerts.policy import Kind, Level
 from lswarn.hazard.classes import UNKNOWN_HATCH, Class
+from lswarn.hazard.critical import NEVER, UNKNOWN
 from lswarn.rain.grade import Grade
 
 LEVEL_COLOURS = {Level.NONE: "#e6ece8", Level.ORANGE: "#f39c12", Level.RED: "#c0182b"}
@@ -34,6 +35,9 @@ RAIN_COLOURS = (
     "#f7fbff", "#e3eef9", "#cfe1f2", "#b0d2e7", "#89bedc", "#60a6d1", "#3d8bc3", "#2070b4",
     "#0a539e", "#083a7a", "#3f1f69",
 )  # fmt: skip
+CRITICAL_MM = (0, 50, 100, 150, 200, 250, 300, 400)
+CRITICAL_COLOURS = ("#720d3d", "#a8323f", "#d4593d", "#ef8a47", "#f7b267", "#fbd58f", "#fdf0c4")
+NEVER_COLOUR = "#e8efe9"
 _INK, _ROAD, _HIT, _OVER = "#1b1f24", "#4b5563", "#0057e7", "#d6006c"
 _WIDE = 520  # pixels that a map is read at, out of the rasters' overviews
 _HALO = [withStroke(linewidth=2.5, foreground="white")]
@@ -98,6 +102,7 @@ def write_report(
     settlements: gpd.GeoDataFrame,
     days: Sequence[ReportDay],
     messages: Sequence[ReportMessage],
+    critical: Path | None = None,
 ) -> None:
     """Write the page.
 
@@ -107,6 +112,7 @@ def write_report(
         dem: terrain, for the shading.
         areas: `id`, `name`, geometry. roads: geometry. settlements: `name`, geometry. Any CRS.
         days: oldest first. messages: in the order they were sent.
+        critical: the layer of critical rainfall for being in a very-high zone; left out: it is not drawn.
     """
     land = _read_land(dem, areas, roads, settlements)
     env = Environment(
@@ -131,6 +137,7 @@ def write_report(
         ],
         said={(m.area_id, m.day): m.word for m in messages},
         messages=messages,
+        critical=_critical_picture(critical, land) if critical else "",
         colours={level: LEVEL_COLOURS[level] for level in Level},
         calm=Level.NONE,
     )
@@ -178,6 +185,49 @@ def _picture(day: ReportDay, land: _Land) -> str:
         axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], xlabel="", ylabel="", aspect="auto")
         axes.spines[:].set_color("#c3c8ce")
         _scale_bar(axes, land)
+    image = io.BytesIO()
+    figure.savefig(image, format="webp", pil_kwargs={"quality": 85})
+    return "data:image/webp;base64," + base64.b64encode(image.getvalue()).decode()
+
+
+def _critical_picture(path: Path, land: _Land) -> str:
+    """From how much rain on each slope is very high: one map, as a data URI."""
+    left, right, bottom, top = land.extent
+    wide, head, foot = 8.0, 0.3, 0.75  # inches
+    high = wide * (top - bottom) / (right - left)
+    figure = Figure(figsize=(wide, high + head + foot), dpi=100, facecolor="white")
+    axes = figure.add_axes((0, foot / (high + head + foot), 1, high / (high + head + foot)))
+    with rasterio.open(path) as file:
+        shape = tuple(max(1, n * _WIDE // file.width) for n in file.shape)
+        tenths = file.read(1, out_shape=shape, resampling=Resampling.nearest)
+        west, south, east, north = file.bounds
+    extent = (west, east, south, north)
+    known = tenths < NEVER
+    bands = np.digitize(tenths / 10, CRITICAL_MM[1:-1])
+    palette = np.array([to_rgb(colour) for colour in (*CRITICAL_COLOURS, NEVER_COLOUR, Class.UNKNOWN.colour)])
+    shown = np.where(known, bands, np.where(tenths == NEVER, len(CRITICAL_COLOURS), len(CRITICAL_COLOURS) + 1))
+    axes.imshow(palette[shown], extent=extent, interpolation="nearest")
+    axes.imshow(_shadow(land.shade), extent=land.extent)
+    if (unknown := tenths == UNKNOWN).any():
+        hatched = axes.contourf(
+            unknown, levels=[0.5, 1.5], colors=["none"], hatches=[UNKNOWN_HATCH], extent=extent, origin="upper"
+        )
+        hatched.set(edgecolor="#7b828b", linewidth=0)
+    land.roads.plot(ax=axes, color="white", linewidth=2.2)
+    land.roads.plot(ax=axes, color=_ROAD, linewidth=1.1)
+    land.settlements.boundary.plot(ax=axes, color="white", linewidth=3)
+    land.settlements.boundary.plot(ax=axes, color=_INK, linewidth=1.3)
+    land.areas.boundary.plot(ax=axes, color=_INK, linewidth=0.8, linestyle=(0, (6, 3)))
+    axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], xlabel="", ylabel="", aspect="auto")
+    axes.set_title("Rain of 7 days from which on a slope is very high, mm", fontsize=11, loc="left", color=_INK)
+    axes.spines[:].set_color("#c3c8ce")
+    _scale_bar(axes, land)
+    steps = zip(CRITICAL_COLOURS, CRITICAL_MM[:-1], CRITICAL_MM[1:], strict=True)
+    patches = [Patch(facecolor=each, edgecolor="#c3c8ce", label=f"{low} to {high_}") for each, low, high_ in steps]
+    patches[-1].set_label(f"{CRITICAL_MM[-2]} and more")
+    never = Patch(facecolor=NEVER_COLOUR, edgecolor="#c3c8ce", label="by no rain the model has seen")
+    unknown_shown = Patch(facecolor=Class.UNKNOWN.colour, edgecolor="#7b828b", hatch=UNKNOWN_HATCH, label="unknown")
+    _legend(axes, [*patches, never, unknown_shown], columns=5)
     image = io.BytesIO()
     figure.savefig(image, format="webp", pil_kwargs={"quality": 85})
     return "data:image/webp;base64," + base64.b64encode(image.getvalue()).decode()

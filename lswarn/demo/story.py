@@ -16,7 +16,7 @@ import geopandas as gpd
 from pydantic import SecretStr
 
 from lswarn import day as line
-from lswarn import groundwork, retraining, verification
+from lswarn import groundwork, priming, retraining, verification
 from lswarn.alerts.message import AlertMessage
 from lswarn.cascade import critical_of, fetch_days
 from lswarn.db import alerts, assets, inputs, server, store
@@ -218,6 +218,7 @@ def _write_report(path: Path, region: Region, settings: Settings, world: World, 
         settlements=gpd.read_file(region.assets.settlements.file),
         days=days,
         messages=[_reported(event) for event in history],
+        critical=priming.prime(region, settings, lambda done, of: None).folder / "very_high.tif",
     )
 
 
@@ -240,6 +241,7 @@ CAP documents:   {settings.region_dir("demo") / "cap"}/
 
 What to try next
   lswarn status {region}
+  lswarn critical {region}
   lswarn alerts areas {region}
   lswarn alerts list {region}
   lswarn rain status {region} --until {world.days[-1]}

@@ -1,17 +1,18 @@
 """What each factor is made of, and how its values are read, wherever they come from.
 
 A factor is a constant, a raster warped onto the grid, a vector (a field burned into polygons, or the distance to
-features), or derived from the DEM. Whichever it is, it ends as a `Reader`: a block in, its values out.
+features), or derived from the DEM. Whichever it is, it ends as a `Reader`: a block in, its values out. Readers may be
+used from many threads. What is derived from a few cells of terrain is read together, in one walk over it.
 """
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -20,17 +21,18 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from rasterio.io import DatasetReader
 
 from lswarn.errors import RegionError
 from lswarn.factors.distance import fill_distances
 from lswarn.factors.landform import LOOKUP_CELLS, landform
 from lswarn.factors.rivers import MAX_FLOW_CELLS, upslope_km2
-from lswarn.factors.terrain import aspect_deg, curvature, slope_deg
+from lswarn.factors.scratch import Scratch
+from lswarn.factors.terrain import derivatives
 from lswarn.grid import Block, Grid
 from lswarn.region import Region
 from lswarn.sections import UNITS, Source
 from lswarn.sources import degrees, is_raster, load_vector, raster_digest, read_block, warped
+from lswarn.workers import Workers
 
 DISTANCES = ("river_distance", "fault_distance")
 CATEGORIES = ("landform", "rock_type")
@@ -46,7 +48,13 @@ DISTANCE_MARGIN_M = 10_000.0
 METHOD = 1
 """Raised whenever the same sources would give other values."""
 
+TERRAIN = ("slope", "curvature", "aspect", "landform", "temperature")
+"""Factors that hang on the terrain within sight of a cell, and may be derived in one walk over it."""
+
 Reader = Callable[[Block], NDArray[np.float32]]
+TerrainReader = Callable[[Block], dict[str, NDArray[np.float32]]]
+
+Handle = TypeVar("Handle")
 
 
 @dataclass(frozen=True)
@@ -164,14 +172,25 @@ def open_upslope(dem: Path, grid: Grid) -> Iterator[Reader]:
 
 @contextmanager
 def open_factor(
-    region: Region, name: str, grid: Grid, features: Features | None, dem: Path, scratch: Path
+    region: Region,
+    name: str,
+    grid: Grid,
+    features: Features | None,
+    dem: Path,
+    scratch: Path,
+    *,
+    workers: Workers,
+    on_progress: Callable[[float], None],
 ) -> Iterator[Reader]:
     """Open a factor (or `dem` itself) for reading block by block, in its standard unit.
 
     Args:
+        region, name, grid: which factor of what; one of `TERRAIN` that is derived is opened by `open_terrain`.
         features: from `load_features`.
-        dem: DEM in metres on the grid expanded by `LOOKUP_CELLS`, for factors derived from it.
+        dem: DEM in metres on the grid expanded by `LOOKUP_CELLS`, for derived rivers.
         scratch: folder with room for one uncompressed factor, where distances are worked out.
+        workers: threads, for what must be worked before the first block can be read.
+        on_progress: told the share of that which is done.
 
     Raises:
         RegionError: the source cannot be used.
@@ -182,32 +201,72 @@ def open_factor(
         value = np.float32(source.constant)
         yield lambda block: _standard(name, source, np.full(block.shape, value))
     elif source.derive:
-        with rasterio.open(dem) as terrain:
-            if name == "river_distance":
-                with _river_distances(terrain, source, grid, scratch) as read:
-                    yield read
-            else:
-                yield _derived(name, source, grid, terrain)
+        with _river_distances(dem, source, grid, scratch, workers, on_progress) as read:
+            yield read
     elif features is None:
-        assert source.file is not None  # noqa: S101 (one of three, says Source)
-        with warped(
-            source.file, grid, band=source.band, nodata=source.nodata, resampling=_resampling(name), context=key
-        ) as raster:
-            yield lambda block: _standard(name, source, raster.read(block))
+        file = source.file
+        assert file is not None  # noqa: S101 (one of three, says Source)
+        with ExitStack() as opened:
+            rasters = _Each(
+                opened,
+                lambda: warped(
+                    file, grid, band=source.band, nodata=source.nodata, resampling=_resampling(name), context=key
+                ),
+            )
+            rasters()  # whatever is wrong with the file is told before anything is written
+            yield lambda block: _standard(name, source, rasters().read(block))
     elif name in DISTANCES:
         margin = _cells(DISTANCE_MARGIN_M, grid)
         around = grid.expanded(margin)
+        nothing = f"{key}: {source.file}: no feature in or near the region"
 
-        def touched(start: int, stop: int) -> NDArray[np.bool_]:
-            strip = Block(start, 0, stop - start, around.width)
+        def touched(strip: Block) -> NDArray[np.bool_]:
             return _burn(features.frame, around, strip, all_touched=True) == 1
 
-        with _distances(
-            grid, margin, touched, scratch, f"{key}: {source.file}: no feature in or near the region"
-        ) as read:
+        with _distances(grid, margin, touched, scratch, nothing, workers, on_progress) as read:
             yield read
     else:
         yield lambda block: _burn(features.frame, grid, block)
+
+
+class _Each(Generic[Handle]):
+    """What serves one thread only, such as GDAL's handles: each thread that asks has its own."""
+
+    def __init__(self, opened: ExitStack, make: Callable[[], AbstractContextManager[Handle]]) -> None:
+        self._opened, self._make, self._local = opened, make, threading.local()
+
+    def __call__(self) -> Handle:
+        if "handle" not in self._local.__dict__:
+            self._local.handle = self._opened.enter_context(self._make())
+        handle: Handle = self._local.handle
+        return handle
+
+
+@contextmanager
+def open_terrain(region: Region, names: Collection[str], grid: Grid, dem: Path) -> Iterator[TerrainReader]:
+    """Open those of `TERRAIN` that are named for reading block by block, all of a block in one reading of the DEM.
+
+    Args:
+        dem: in metres, on the grid expanded by `LOOKUP_CELLS`.
+    """
+    halo = LOOKUP_CELLS if "landform" in names else 1
+    differing = [name for name in names if name in ("slope", "curvature", "aspect")]
+    warmth = region.factors.temperature
+    lapse = np.float32(warmth.lapse_deg_c_per_km / 1000)
+    with ExitStack() as opened:
+        terrain = _Each(opened, lambda: closing(rasterio.open(dem)))
+
+        def read(block: Block) -> dict[str, NDArray[np.float32]]:
+            around = read_block(terrain(), _shifted(block, LOOKUP_CELLS).with_halo(halo))[0]
+            near = around[halo - 1 : around.shape[0] - halo + 1, halo - 1 : around.shape[1] - halo + 1]
+            found = derivatives(near, grid.resolution_m, differing)
+            if "landform" in names:
+                found["landform"] = landform(around, grid.resolution_m)
+            if "temperature" in names:
+                found["temperature"] = np.float32(warmth.sea_level_deg_c) - lapse * near[1:-1, 1:-1]
+            return found
+
+        yield read
 
 
 def _standard(name: str, source: Source, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -226,37 +285,25 @@ def _cells(metres: float, grid: Grid) -> int:
     return int(np.ceil(metres / grid.resolution_m))
 
 
-def _derived(name: str, source: Source, grid: Grid, terrain: DatasetReader) -> Reader:
-    def dem(block: Block, halo: int = 0) -> NDArray[np.float32]:
-        return read_block(terrain, _shifted(block, LOOKUP_CELLS).with_halo(halo))[0]
-
-    match name:
-        case "slope":
-            return lambda block: slope_deg(dem(block, 1), grid.resolution_m)
-        case "curvature":
-            return lambda block: curvature(dem(block, 1), grid.resolution_m)
-        case "aspect":
-            return lambda block: aspect_deg(dem(block, 1), grid.resolution_m)
-        case "landform":
-            return lambda block: landform(dem(block, LOOKUP_CELLS), grid.resolution_m)
-        case _:  # temperature, the last of region.DERIVABLE
-            lapse = np.float32(source.lapse_deg_c_per_km / 1000)
-            return lambda block: np.float32(source.sea_level_deg_c) - lapse * dem(block)
-
-
 @contextmanager
-def _river_distances(terrain: DatasetReader, source: Source, grid: Grid, scratch: Path) -> Iterator[Reader]:
+def _river_distances(
+    dem: Path, source: Source, grid: Grid, scratch: Path, workers: Workers, on_progress: Callable[[float], None]
+) -> Iterator[Reader]:
     if problem := too_large_for_flow(grid):
         raise RegionError(problem)
-    dem = read_block(terrain, Block(0, 0, terrain.height, terrain.width))[0]
-    upslope = upslope_km2(dem, grid.resolution_m)
+    with rasterio.open(dem) as terrain:
+        heights = read_block(terrain, Block(0, 0, terrain.height, terrain.width))[0]
+    upslope = upslope_km2(heights, grid.resolution_m)
     rivers = upslope >= source.min_upslope_km2
-    unknown = np.isnan(dem)
+    unknown = np.isnan(heights)
     nothing = (
         f"factors.river_distance: min_upslope_km2 = {source.min_upslope_km2:g}, and nowhere does so much land drain "
         f"through one cell (at most {np.nanmax(upslope, initial=0):.3g} km²): lower it, or give a file of rivers"
     )
-    with _distances(grid, LOOKUP_CELLS, lambda start, stop: rivers[start:stop], scratch, nothing) as read:
+    del heights, upslope
+    with _distances(
+        grid, LOOKUP_CELLS, lambda strip: rivers[strip.slices()], scratch, nothing, workers, on_progress
+    ) as read:
         yield lambda block: np.where(unknown[_shifted(block, LOOKUP_CELLS).slices()], np.float32(np.nan), read(block))
 
 
@@ -280,15 +327,20 @@ def _too_large(grid: Grid, key: str, remedy: str) -> str | None:
 
 @contextmanager
 def _distances(
-    grid: Grid, margin: int, features: Callable[[int, int], NDArray[np.bool_]], scratch: Path, nothing: str
+    grid: Grid,
+    margin: int,
+    features: Callable[[Block], NDArray[np.bool_]],
+    scratch: Path,
+    nothing: str,
+    workers: Workers,
+    on_progress: Callable[[float], None],
 ) -> Iterator[Reader]:
     """Distances, m, to features on the grid expanded by a margin; `nothing` is the error if there are none."""
-    with tempfile.TemporaryFile(dir=scratch) as file:
-        cells = np.memmap(file, np.float32, "w+", shape=grid.expanded(margin).shape)
-        fill_distances(cells, features)
-        if np.isinf(cells[0, 0]):
+    with Scratch(scratch, grid.expanded(margin).shape) as cells:
+        fill_distances(cells, features, workers=workers, on_progress=on_progress)
+        if np.isinf(cells.read(Block(0, 0, 1, 1))).any():
             raise RegionError(nothing)  # unknown is not far
-        yield lambda block: np.asarray(cells[_shifted(block, margin).slices()]) * np.float32(grid.resolution_m)
+        yield lambda block: cells.read(_shifted(block, margin)) * np.float32(grid.resolution_m)
 
 
 def _shifted(block: Block, cells: int) -> Block:

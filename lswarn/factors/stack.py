@@ -8,13 +8,16 @@
       stack.json              what they were made from; written last, so that its presence says the stack is whole
 
 Each raster carries the digest of what it was made from. A build that was killed, or is repeated, makes only those
-whose digest has changed.
+whose digest has changed. Blocks are worked by all cores, and memory follows the block; only where water is followed is
+the whole DEM held.
 """
 
+import errno
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,32 +25,39 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
-from lswarn.errors import StackNotBuilt
+from lswarn.errors import StackNotBuilt, StorageFull
 from lswarn.factors.landform import LOOKUP_CELLS
 from lswarn.factors.layers import (
+    TERRAIN,
     UNMIXABLE,
     UPSLOPE,
     Features,
-    Reader,
+    TerrainReader,
     factor_digest,
     load_features,
     open_factor,
+    open_terrain,
     open_upslope,
     upslope_digest,
 )
+from lswarn.factors.raster import Packed, RasterDraft
 from lswarn.grid import Block, Grid
 from lswarn.region import Region
 from lswarn.sections import FACTORS, UNITS, Source
 from lswarn.sources import read_block
+from lswarn.workers import Threads, Workers
 
 DIGEST_TAG = "LSWARN_DIGEST"
 REMEDY = "run `lswarn region build`"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CACHE_BYTES = 128 << 20
+"""What GDAL may keep of files it has read. Every cell is read about once; its own choice is a share of the machine."""
+
 NO_UPSLOPE = 'there is no upslope area, which model.physics_source = "infinite-slope" asks for'
 
 
@@ -116,36 +126,50 @@ class FactorStack:
         return type(self), (self._path, self.grid, self.digest)
 
 
-def build_stack(region: Region, folder: Path, *, on_progress: Callable[[str, float], None]) -> FactorStack:
+def build_stack(
+    region: Region, folder: Path, *, on_progress: Callable[[str, float], None], workers: Workers | None = None
+) -> FactorStack:
     """Make every factor that is missing or no longer what region.toml and its files say, and open the stack.
 
     Args:
-        folder: where the stack lies; made if missing. Holds one uncompressed factor more while distances are built.
-        on_progress: told the factor (`dem` first) and the share of it that is done, 1.0 once for each.
+        folder: where the stack lies; made if missing. While it is built it holds one uncompressed factor more, and the
+            compressed ones that are being made twice.
+        on_progress: told the factor (`dem` first, then what is derived from it) and the share of it that is done, 1.0
+            once for each.
+        workers: threads that do the blocks; left out, one a core. The same bytes come of any number.
 
     Raises:
         RegionError: a source cannot be used; `check` finds all such at once.
+        StorageFull: the disk is full; rasters that are whole stay, and a repeated build goes on from them.
     """
+    try:
+        return _build_stack(region, folder, workers or Threads(), on_progress)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StorageFull(
+            f"{folder}: {error.strerror} while factors are built; make room and {REMEDY} again: it goes on from there"
+        ) from error
+
+
+def _build_stack(
+    region: Region, folder: Path, workers: Workers, on_progress: Callable[[str, float], None]
+) -> FactorStack:
     folder.mkdir(parents=True, exist_ok=True)
     grid = Grid.from_bbox(region.bbox, region.crs, region.resolution_m)
-    entries: dict[str, dict[str, object]] = {}
-    for name in ("dem", *FACTORS):
-        cells = grid.expanded(LOOKUP_CELLS) if name == "dem" else grid
-        features = load_features(region, name, cells)
-        digest = factor_digest(region, name, cells, features, str(entries["dem"]["digest"]) if entries else "")
-        path = folder / f"{name}.tif"
-        if _digest_of(path) != digest:
-            (folder / "stack.json").unlink(missing_ok=True)  # from here on the old stack is no more
-            with open_factor(region, name, cells, features, folder / "dem.tif", folder) as read:
-                _save(path, name, next(iter(UNITS[name])), cells, read, digest, on_progress)
-        on_progress(name, 1.0)
-        entries[name] = _entry(region, name, features, digest)
-    dem = str(entries.pop("dem")["digest"])
-    digests = [entry["digest"] for entry in entries.values()]
-    if region.model.soil is not None:
-        digests.append(_build_upslope(folder, grid, dem, on_progress))
-    else:
-        (folder / f"{UPSLOPE}.tif").unlink(missing_ok=True)  # it would outlive its DEM
+    for part in folder.glob("*.part"):
+        part.unlink()  # of a build that was killed
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        build = _Build(region, folder, grid, workers, on_progress)
+        dem = str(build.factor("dem", "")["digest"])
+        derived = [name for name in TERRAIN if getattr(region.factors, name).derive]
+        entries = build.terrain(derived, dem)
+        entries |= {name: build.factor(name, dem) for name in FACTORS if name not in derived}
+        digests = [entries[name]["digest"] for name in FACTORS]
+        if region.model.soil is not None:
+            digests.append(build.upslope(dem))
+        else:
+            (folder / f"{UPSLOPE}.tif").unlink(missing_ok=True)  # it would outlive its DEM
     _write_vrt(folder / "stack.vrt", grid)
     manifest = {
         "region": region.name,
@@ -153,22 +177,104 @@ def build_stack(region: Region, folder: Path, *, on_progress: Callable[[str, flo
         "rules": _rules(region),
         "digest": _sha256([digests, list(grid.transform[:6]), grid.shape]),
         "grid": {"crs": grid.crs, "transform": grid.transform[:6], "height": grid.height, "width": grid.width},
-        "factors": entries,
+        "factors": {name: entries[name] for name in FACTORS},
         UPSLOPE: region.model.soil is not None,
     }
     _replace(folder / "stack.json", json.dumps(manifest, indent=2, ensure_ascii=False))
     return open_stack(region, folder)
 
 
-def _build_upslope(folder: Path, grid: Grid, dem: str, on_progress: Callable[[str, float], None]) -> str:
-    """Make the upslope area if it is missing or of another DEM; its digest."""
-    path, digest = folder / f"{UPSLOPE}.tif", upslope_digest(grid, dem)
-    if _digest_of(path) != digest:
-        (folder / "stack.json").unlink(missing_ok=True)
-        with open_upslope(folder / "dem.tif", grid) as read:
-            _save(path, UPSLOPE, "m", grid, read, digest, on_progress)
-    on_progress(UPSLOPE, 1.0)
-    return digest
+class _Build:
+    """One build: what each of its rasters is made with."""
+
+    def __init__(
+        self, region: Region, folder: Path, grid: Grid, workers: Workers, on_progress: Callable[[str, float], None]
+    ) -> None:
+        self.region, self.folder, self.grid = region, folder, grid
+        self.workers, self._on_progress = workers, on_progress
+        self._told: dict[str, float] = {}
+
+    def factor(self, name: str, dem: str) -> dict[str, object]:
+        """Make a factor, or the DEM, if it is missing or stale; its entry in the manifest."""
+        grid = self.grid.expanded(LOOKUP_CELLS) if name == "dem" else self.grid
+        features = load_features(self.region, name, grid)
+        digest = factor_digest(self.region, name, grid, features, dem)
+        if self._stale(name, digest):
+            with open_factor(
+                self.region,
+                name,
+                grid,
+                features,
+                self.folder / "dem.tif",
+                self.folder,
+                workers=self.workers,
+                on_progress=lambda share: self._tell(name, share / 2),
+            ) as read:
+                self._save({name: digest}, grid, lambda block: {name: read(block)})
+        self._tell(name, 1.0)
+        return _entry(self.region, name, features, digest)
+
+    def terrain(self, names: Collection[str], dem: str) -> dict[str, dict[str, object]]:
+        """Make those that are missing or stale together; the entries of all."""
+        digests = {name: factor_digest(self.region, name, self.grid, None, dem) for name in names}
+        stale = {name: digest for name, digest in digests.items() if self._stale(name, digest)}
+        if stale:
+            with open_terrain(self.region, stale, self.grid, self.folder / "dem.tif") as read:
+                self._save(stale, self.grid, read)
+        for name in names:
+            self._tell(name, 1.0)
+        return {name: _entry(self.region, name, None, digest) for name, digest in digests.items()}
+
+    def upslope(self, dem: str) -> str:
+        """Make the upslope area if it is missing or of another DEM; its digest."""
+        digest = upslope_digest(self.grid, dem)
+        if self._stale(UPSLOPE, digest):
+            with open_upslope(self.folder / "dem.tif", self.grid) as read:
+                self._save({UPSLOPE: digest}, self.grid, lambda block: {UPSLOPE: read(block)})
+        self._tell(UPSLOPE, 1.0)
+        return digest
+
+    def _tell(self, name: str, share: float) -> None:
+        if self._told.get(name) != 1:
+            self._told[name] = share
+            self._on_progress(name, share)
+
+    def _stale(self, name: str, digest: str) -> bool:
+        if _digest_of(self.folder / f"{name}.tif") == digest:
+            return False
+        (self.folder / "stack.json").unlink(missing_ok=True)  # from here on the old stack is no more
+        return True
+
+    def _save(self, digests: dict[str, str], grid: Grid, read: TerrainReader) -> None:
+        """Write rasters whose blocks are read together."""
+        with ExitStack() as opened:
+            drafts = {
+                name: opened.enter_context(
+                    RasterDraft(
+                        self.folder / f"{name}.tif",
+                        grid,
+                        description=name,
+                        unit="m" if name == UPSLOPE else next(iter(UNITS[name])),
+                        tags={DIGEST_TAG: digest},
+                        mixable=name not in UNMIXABLE,
+                    )
+                )
+                for name, digest in digests.items()
+            }
+
+            def work(block: Block) -> dict[str, Packed]:
+                values = read(block)
+                return {name: draft.pack(block, values[name]) for name, draft in drafts.items()}
+
+            blocks = list(next(iter(drafts.values())).blocks())
+            begun = {name: self._told.get(name, 0.0) for name in drafts}
+            for done, (block, packed) in enumerate(self.workers.over(work, blocks)):
+                for name, draft in drafts.items():
+                    draft.put(block, packed[name])
+                    self._tell(name, begun[name] + (1 - begun[name]) * done / len(blocks))
+            for name, draft in drafts.items():
+                draft.finish(self.workers)
+                self._tell(name, 1.0)
 
 
 def open_stack(region: Region, folder: Path) -> FactorStack:
@@ -223,49 +329,6 @@ def _digest_of(path: Path) -> str | None:
             return dataset.tags().get(DIGEST_TAG)
     except RasterioIOError:
         return None
-
-
-def _save(
-    path: Path, name: str, unit: str, grid: Grid, read: Reader, digest: str, on_progress: Callable[[str, float], None]
-) -> None:
-    """Write a layer as a Cloud-Optimized GeoTIFF: tiles first, then overviews and order, then its name."""
-    tiles, draft = path.with_suffix(".tiles.part"), path.with_suffix(".part")
-    blocks = list(grid.blocks())
-    with rasterio.open(
-        tiles,
-        "w",
-        driver="GTiff",
-        height=grid.height,
-        width=grid.width,
-        count=1,
-        dtype="float32",
-        crs=grid.crs,
-        transform=grid.transform,
-        nodata=np.nan,
-        tiled=True,
-        blockxsize=512,
-        blockysize=512,
-        compress="zstd",
-        zstd_level=1,
-        bigtiff="if_safer",
-    ) as dataset:
-        dataset.set_band_description(1, name)
-        dataset.set_band_unit(1, unit)
-        dataset.update_tags(**{DIGEST_TAG: digest})
-        for done, block in enumerate(blocks):
-            on_progress(name, done / len(blocks))
-            dataset.write(read(block), 1, window=block.window)
-    rasterio.shutil.copy(
-        tiles,
-        draft,
-        driver="COG",
-        compress="zstd",
-        predictor="yes",
-        bigtiff="if_safer",
-        overview_resampling="nearest" if name in UNMIXABLE else "average",
-    )
-    tiles.unlink()
-    draft.replace(path)
 
 
 def _write_vrt(path: Path, grid: Grid) -> None:

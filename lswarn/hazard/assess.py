@@ -9,41 +9,40 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import rasterio
-import rasterio.shutil
 import xarray as xr
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 
 from lswarn.errors import CheckpointMismatch
 from lswarn.factors.stack import FactorStack
-from lswarn.grid import BLOCK_CELLS, Block, Grid, sample
-from lswarn.hazard.classes import Class, classify
+from lswarn.grid import BLOCK_CELLS
+from lswarn.hazard.critical import CriticalLayers
 from lswarn.hazard.exceedance import area_rain, find_cells
-from lswarn.hazard.zones import block_pieces, join_pieces
-from lswarn.model.predict import Predictor
+from lswarn.hazard.full import write_full
+from lswarn.hazard.primed import write_primed
+from lswarn.hazard.rasters import save_rain
+from lswarn.hazard.zones import join_pieces, least_cells
 from lswarn.rain.grade import Grade
 from lswarn.rain.window import RainWindow
+from lswarn.workers import Threads, Workers
 
-METHOD = "2"
+if TYPE_CHECKING:  # with it comes torch, which a primed day has no need of
+    from lswarn.model.predict import Predictor
+
+METHOD = "3"
 """Raised whenever the same inputs would give other results."""
 
 DRAFT_LIFE_S = 86_400
 """A draft untouched for a day was left by a run that was killed; a younger one may be a rival's."""
-
-PROBABILITY_STEP = 2e-5
-"""The probability raster counts in these steps, as uint16; 65535 is unknown."""
-UNKNOWN_PROBABILITY = 65535
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,19 @@ class Assessment:
         model_id: checkpoint used; empty where no rain is known at all, so that no model is asked.
         rain: one dict a day of the window (day, product, version, sha256, uri), oldest first.
         missing: days of the window without rain.
-        classes, probability: paths of the day's COGs.
-        digests: sha256 of those files, by name.
+        classes: path of the day's COG.
+        probability: path of the other; None on a primed day, which works out none but those of zones: `recall` does so
+            from `rain_raster` and the critical layers.
+        digests: sha256 of those files and of `rain.tif`, by name.
         zones: GeoDataFrame, EPSG:4326: class (4 or 5), area_m2, probability_mean, probability_max, geometry (Polygon).
         exceedances: GeoDataFrame, EPSG:4326: rain_mm, critical_mm, safety_factor, lower_bound, geometry (a rain cell).
         class_areas: DataFrame: area_id, class (0..5), area_m2.
         area_rain: DataFrame, one row an area, as `exceedance.area_rain` makes it.
+        rain_raster: path of the window's rain, mm, as it fell on its own grid.
+        layers: folder of the critical layers the day was judged by; None where the model itself was asked.
+        beyond_m2: ground with more rain than the model has seen, judged as if it were the most it has: its classes may
+            be too low.
+        rain_max_mm: the most rain the model has seen, in the same measure; None where it was not asked.
     """
 
     region: str
@@ -78,12 +84,16 @@ class Assessment:
     rain: tuple[dict[str, str], ...]
     missing: tuple[date, ...]
     classes: Path
-    probability: Path
+    probability: Path | None
     digests: dict[str, str]
     zones: gpd.GeoDataFrame
     exceedances: gpd.GeoDataFrame
     class_areas: pd.DataFrame
     area_rain: pd.DataFrame
+    rain_raster: Path | None = None
+    layers: Path | None = None
+    beyond_m2: float = 0.0
+    rain_max_mm: float | None = None
 
     @property
     def complete_areas(self) -> frozenset[str]:
@@ -101,13 +111,15 @@ def assess(
     window: RainWindow,
     critical: xr.DataArray,
     factors: FactorStack,
-    predictor: Predictor,
+    model: Union["Predictor", CriticalLayers],
     areas: gpd.GeoDataFrame,
     folder: Path,
     *,
     min_zone_m2: float,
     on_progress: Callable[[int, int], None],
     block_cells: int = BLOCK_CELLS,
+    simplify_m: float = 0.0,
+    workers: Workers | None = None,
 ) -> Assessment:
     """Classes, probabilities, zones, exceedances and class areas of the day the window ends with.
 
@@ -116,22 +128,29 @@ def assess(
         window: the day's rain.
         critical: Rc on the window's cells, mm, in its measure; see `exceedance.area_rain`.
         factors: the region's stack.
-        predictor: the champion; not asked where no rain is known at all, and every cell is UNKNOWN.
+        model: the champion's critical layers on these factors, or the model itself, which is then asked about every
+            cell where rain is known. Where none is known at all every cell is UNKNOWN, and neither has a say.
         areas: warning areas with area_id, in any CRS.
         folder: holds the region's days; the result goes to `folder/<day>/<key>/`.
         min_zone_m2: smaller zones are left out.
         on_progress: called with blocks done and blocks in all.
-        block_cells: side of a block, a multiple of the network's phase; more take more memory.
+        block_cells: side of a block of the model's, a multiple of the network's phase; more take more memory.
+        simplify_m: how far a zone's outline may move, see `zones.join_pieces`.
+        workers: who does the blocks; left out, threads: one a core, or one alone where the model is asked, since it
+            has the cores to itself.
 
     Returns:
         The assessment; read from disk where the same inputs have been assessed before.
 
     Raises:
-        CheckpointMismatch: the model was trained on another measure of rain.
+        CheckpointMismatch: the model was trained on another measure of rain, or the layers are of other factors.
+        NotPrimed: the layers are damaged.
     """
-    if predictor.measure != window.measure.name:
+    if isinstance(model, CriticalLayers) and model.stack != factors.digest:
+        raise CheckpointMismatch(f"{model.folder}: critical layers of other factors; run `lswarn prime`")
+    if model.measure != window.measure.name:
         raise CheckpointMismatch(
-            f"model {predictor.model_id} was trained on rain measure {predictor.measure!r}, region {region} says "
+            f"model {model.model_id} was trained on rain measure {model.measure!r}, region {region} says "
             f"{window.measure.name!r}; train a model (lswarn train), or set rain.measure back"
         )
     areas = areas.to_crs(factors.grid.crs).sort_values("area_id")
@@ -139,7 +158,7 @@ def assess(
         {"day": d.day.isoformat(), "product": d.product, "version": d.version, "sha256": d.sha256, "uri": d.uri}
         for d in window.days
     )
-    model_id = predictor.model_id if window.total.notnull().any() else ""
+    model_id = model.model_id if window.total.notnull().any() else ""
     described: dict[str, Any] = {
         "region": region,
         "day": window.day.isoformat(),
@@ -151,7 +170,9 @@ def assess(
         "rain": rain,
         "missing": [day.isoformat() for day in window.missing],
     }
-    key = _key(described, window, critical, factors.digest, areas, min_zone_m2)
+    layers = model.folder if isinstance(model, CriticalLayers) else None
+    rules = [min_zone_m2, simplify_m, model.key if isinstance(model, CriticalLayers) else "full"]
+    key = _key(described, window, critical, factors.digest, areas, rules)
     final = folder / window.day.isoformat() / key[:16]
     if (final / "assessment.json").exists():
         return load_assessment(final)
@@ -163,16 +184,25 @@ def assess(
                 shutil.rmtree(dead, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=final.parent))
     try:
-        blocks = list(factors.grid.blocks(block_cells))
-        pieces, class_m2 = _write_rasters(draft, blocks, window, factors, predictor, areas, on_progress)
-        zones = join_pieces(pieces, factors.grid.crs, factors.grid.cell_m2, min_zone_m2)
+        least = least_cells(factors.grid, min_zone_m2)
+        if isinstance(model, CriticalLayers):
+            laid = write_primed(draft, window, model, areas, least, workers or Threads(), on_progress)
+        else:
+            laid = write_full(
+                draft, window, factors, model, areas, least, workers or Threads(1), on_progress, block_cells
+            )
+        save_rain(draft / "rain.tif", window.total)
+        zones = join_pieces(laid.pieces, factors.grid, min_zone_m2, simplify_m)
         zones.to_file(draft / "findings.gpkg", layer="zones", driver="GPKG")
         found = find_cells(window, critical)
         found.to_file(draft / "findings.gpkg", layer="exceedances", driver="GPKG")
         described |= {
             "key": key,
-            "digests": {name: _sha256(draft / name) for name in ("classes.tif", "probability.tif")},
-            "class_areas": class_m2.to_dict(orient="list"),
+            "digests": {path.name: _sha256(path) for path in sorted(draft.glob("*.tif"))},
+            "layers": str(layers) if layers else None,
+            "rain_max_mm": float(model.rain_max_mm) if model_id else None,
+            "beyond_m2": laid.beyond * factors.grid.cell_m2,
+            "class_areas": _area_table(laid.cells, areas, factors.grid.cell_m2).to_dict(orient="list"),
             "area_rain": area_rain(window, critical, areas).to_dict(orient="list"),
         }
         (draft / "assessment.json").write_text(json.dumps(described, indent=1), "utf-8")
@@ -202,95 +232,29 @@ def load_assessment(folder: Path) -> Assessment:
         rain=tuple(told["rain"]),
         missing=tuple(date.fromisoformat(day) for day in told["missing"]),
         classes=folder / "classes.tif",
-        probability=folder / "probability.tif",
+        probability=folder / "probability.tif" if "probability.tif" in told["digests"] else None,
         digests=told["digests"],
         zones=gpd.read_file(folder / "findings.gpkg", layer="zones"),
         exceedances=gpd.read_file(folder / "findings.gpkg", layer="exceedances"),
         class_areas=pd.DataFrame(told["class_areas"]),
         area_rain=pd.DataFrame(told["area_rain"]),
+        rain_raster=folder / "rain.tif",
+        layers=Path(told["layers"]) if told["layers"] else None,
+        beyond_m2=told["beyond_m2"],
+        rain_max_mm=told["rain_max_mm"],
     )
 
 
-def _write_rasters(
-    folder: Path,
-    blocks: Sequence[Block],
-    window: RainWindow,
-    factors: FactorStack,
-    predictor: Predictor,
-    areas: gpd.GeoDataFrame,
-    on_progress: Callable[[int, int], None],
-) -> tuple[list[pd.DataFrame], pd.DataFrame]:
-    """Write classes.tif and probability.tif; return the zones' pieces and the class areas."""
-    grid = factors.grid
-    cells = np.zeros((len(areas) + 1, len(Class)), dtype=np.int64)
-    pieces = []
-    profile = {"driver": "GTiff", "height": grid.height, "width": grid.width, "count": 1, "crs": grid.crs}
-    profile |= {"transform": grid.transform, "tiled": True, "blockxsize": 512, "blockysize": 512, "BIGTIFF": "IF_SAFER"}
-    with (
-        rasterio.open(folder / "classes.raw", "w", dtype="uint8", **profile) as class_file,
-        rasterio.open(
-            folder / "probability.raw", "w", dtype="uint16", nodata=UNKNOWN_PROBABILITY, **profile
-        ) as probability_file,
-    ):
-        class_file.write_colormap(1, {c.value: tuple(bytes.fromhex(c.colour[1:])) for c in Class})
-        probability_file.scales = (PROBABILITY_STEP,)
-        for done, block in enumerate(blocks, 1):
-            probability = _probability(block, window, factors, predictor)
-            classes = classify(probability, predictor.breaks, lower_bound=_lower_bound(block, window, grid))
-            class_file.write(classes, 1, window=block.window)
-            steps = np.where(np.isnan(probability), UNKNOWN_PROBABILITY, np.round(probability / PROBABILITY_STEP))
-            probability_file.write(steps.astype(np.uint16), 1, window=block.window)
-            pieces.append(block_pieces(classes, probability, grid.block_transform(block)))
-            cells += _cells_by_area(classes, areas, grid, block)
-            on_progress(done, len(blocks))
-    for name, overviews in (("classes", "mode"), ("probability", "average")):
-        raw = folder / f"{name}.raw"
-        rasterio.shutil.copy(
-            raw,
-            folder / f"{name}.tif",
-            driver="COG",
-            compress="deflate",
-            overview_resampling=overviews,
-            predictor="yes",
-        )
-        raw.unlink()
+def _area_table(cells: NDArray[np.int64], areas: gpd.GeoDataFrame, cell_m2: float) -> pd.DataFrame:
+    """Area of each class that occurs in each warning area."""
     by_area, by_class = np.nonzero(cells[1:])
-    class_m2 = pd.DataFrame(
+    return pd.DataFrame(
         {
             "area_id": areas["area_id"].to_numpy()[by_area],
             "class": by_class,
-            "area_m2": cells[1:][by_area, by_class] * grid.cell_m2,
+            "area_m2": cells[1:][by_area, by_class] * cell_m2,
         }
     )
-    return pieces, class_m2
-
-
-def _probability(block: Block, window: RainWindow, factors: FactorStack, predictor: Predictor) -> NDArray[np.float32]:
-    """Probability of a block's cells, NaN where rain or any factor is unknown."""
-    halo = predictor.halo
-    around = block.with_halo(halo)
-    rain = sample(window.total, factors.grid, around)
-    if np.isnan(rain).all():
-        return np.full(block.shape, np.nan, dtype=np.float32)
-    probability = predictor.probability(factors.read(around), rain)
-    return probability[halo : halo + block.height, halo : halo + block.width]
-
-
-def _lower_bound(block: Block, window: RainWindow, grid: Grid) -> NDArray[np.bool_] | bool:
-    """Where a block's rain is interpolated from any that is a lower bound."""
-    if not window.lower_bound.any():
-        return False
-    return sample(window.lower_bound.astype(float), grid, block) > 0
-
-
-def _cells_by_area(classes: NDArray[np.uint8], areas: gpd.GeoDataFrame, grid: Grid, block: Block) -> NDArray[np.int64]:
-    """Count of cells [area, class]; row 0 counts the cells outside every area."""
-    numbers = np.zeros(block.shape, dtype=np.int32)
-    if len(areas):
-        burnt = zip(areas.geometry, range(1, len(areas) + 1), strict=True)
-        rasterize(burnt, out=numbers, transform=grid.block_transform(block))
-    size = (len(areas) + 1) * len(Class)
-    return np.bincount((numbers * len(Class) + classes).ravel(), minlength=size).reshape(-1, len(Class))
 
 
 def _key(
@@ -299,12 +263,12 @@ def _key(
     critical: xr.DataArray,
     stack: str,
     areas: gpd.GeoDataFrame,
-    min_zone_m2: float,
+    rules: list[Any],
 ) -> str:
     # The same granule from another server is the same rain.
     rain = [{name: value for name, value in day.items() if name != "uri"} for day in described["rain"]]
     told = critical["source"].values.tolist() if "source" in critical.coords else critical.attrs.get("source", "")
-    inputs = [METHOD, described | {"rain": rain}, stack, min_zone_m2, told]
+    inputs = [METHOD, described | {"rain": rain}, stack, *rules, told]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
     # The same granules make other totals where a rule, a grid or a quantile map is another.
     for field in (window.total, window.known_days, critical):

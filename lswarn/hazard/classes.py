@@ -30,6 +30,10 @@ class Class(IntEnum):
 UNKNOWN_HATCH = "////"
 """How UNKNOWN is hatched on a map, so that it is no mere shade."""
 
+PROBABILITY_STEP = 2e-5
+"""Rasters of probability count in these steps, as uint16; 65535 is unknown."""
+UNKNOWN_PROBABILITY = 65535
+
 WARNED = (Class.HIGH, Class.VERY_HIGH)
 """Classes that become zones."""
 

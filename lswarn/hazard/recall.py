@@ -1,8 +1,11 @@
 """Past days' rasters asked again: which class, and which probability, stood where (door: disk)."""
 
+import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,12 @@ from rasterio.io import DatasetReader
 from shapely import STRtree, box
 from shapely.geometry.base import BaseGeometry
 
+from lswarn.errors import NotPrimed
 from lswarn.grid import Block, Grid
-from lswarn.hazard.assess import PROBABILITY_STEP, UNKNOWN_PROBABILITY
-from lswarn.hazard.classes import Class
+from lswarn.hazard.classes import PROBABILITY_STEP, UNKNOWN_PROBABILITY, Class
+from lswarn.hazard.critical import CriticalLayers, open_layers
+from lswarn.hazard.primed import tile_probability
+from lswarn.hazard.rasters import load_rain
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +64,13 @@ def _highest(dataset: DatasetReader, shape: BaseGeometry) -> Class | None:
 
 
 def load_probabilities(
-    path: Path, slid: Sequence[BaseGeometry], unclear: Sequence[BaseGeometry], *, day_number: int
+    source: "Path | PrimedDay", slid: Sequence[BaseGeometry], unclear: Sequence[BaseGeometry], *, day_number: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], int]]:
     """A day's probabilities, block by block: every cell that slid, and a regular sample of the others.
 
     Args:
-        path: of a day's probability raster.
-        slid: landslides of the day, in the raster's CRS.
+        source: path of a day's probability raster; of a primed day, what stands for it.
+        slid: landslides of the day, in the region's CRS.
         unclear: where it is not known whether it slid that day: left out.
         day_number: shifts the sample from day to day, so that no cell is always asked.
 
@@ -72,18 +78,14 @@ def load_probabilities(
         Probabilities [n] (no NaN), labels [n] (1 slid, 0 did not), and how many cells each of the label 0 stands for.
 
     Raises:
-        FileNotFoundError: the raster is gone from disk.
+        FileNotFoundError: the raster, or what it would be made from, is gone from disk.
     """
-    try:
-        dataset = rasterio.open(path)
-    except RasterioIOError as error:
-        raise FileNotFoundError(f"{path} cannot be read: {error}") from error
-    with dataset:
-        grid = _grid_of(dataset)
+    with ExitStack() as opened:
+        grid, read = source.open(opened) if isinstance(source, PrimedDay) else _open_raster(source, opened)
         step = max(1, round((grid.height * grid.width / OTHERS) ** 0.5))
         trees = STRtree(list(slid)), STRtree(list(unclear))
         for block in grid.blocks():
-            steps = dataset.read(1, window=block.window)
+            steps = read(block)
             transform = grid.block_transform(block)
             left, top = transform @ (0, 0)
             right, bottom = transform @ (block.width, block.height)
@@ -98,6 +100,54 @@ def load_probabilities(
             sampled[(day_number - block.row) % step :: step, (day_number // step - block.col) % step :: step] = True
             asked = (steps != UNKNOWN_PROBABILITY) & ((label == 1) | (sampled & (label == 0)))
             yield steps[asked] * PROBABILITY_STEP, label[asked], step * step
+
+
+@dataclass(frozen=True)
+class PrimedDay:
+    """A day without a raster of probabilities: they are worked out from its rain and the critical layers.
+
+    Attributes:
+        rain: the day's `rain.tif`.
+        layers: folder of the critical layers it was judged by.
+    """
+
+    rain: Path
+    layers: Path
+
+    def open(self, opened: ExitStack) -> tuple[Grid, Callable[[Block], NDArray[np.uint16]]]:
+        """The cells, and how a block's probabilities are read, in `PROBABILITY_STEP`.
+
+        Raises:
+            FileNotFoundError: the rain or the layers are gone, or no longer what they were.
+        """
+        try:
+            rain = load_rain(self.rain)
+            layers = opened.enter_context(_layers_at(self.layers))
+        except NotPrimed as error:
+            raise FileNotFoundError(str(error)) from error
+
+        def read(block: Block) -> NDArray[np.uint16]:
+            try:
+                probability = tile_probability(layers, rain, block)
+            except NotPrimed as error:
+                raise FileNotFoundError(str(error)) from error
+            steps = np.round(np.nan_to_num(probability) / PROBABILITY_STEP)
+            return np.where(np.isnan(probability), UNKNOWN_PROBABILITY, steps).astype(np.uint16)
+
+        return layers.grid, read
+
+
+def _layers_at(folder: Path) -> CriticalLayers:
+    told = json.loads((folder / "layers.json").read_text("utf-8"))
+    return open_layers(folder.parent, told["model_id"], told["stack"])
+
+
+def _open_raster(path: Path, opened: ExitStack) -> tuple[Grid, Callable[[Block], NDArray[np.uint16]]]:
+    try:
+        dataset = opened.enter_context(rasterio.open(path))
+    except RasterioIOError as error:
+        raise FileNotFoundError(f"{path} cannot be read: {error}") from error
+    return _grid_of(dataset), lambda block: dataset.read(1, window=block.window)
 
 
 def _grid_of(dataset: DatasetReader) -> Grid:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lswarn.model.cells import Sample
 from lswarn.model.encoder import Encoder, Encoding, tenths
+from lswarn.model.forest import Forest, planted
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -176,6 +177,11 @@ class Boosting(nn.Module):
             return torch.from_numpy(sums).movedim(3, 1).to(rain)
 
         return logit
+
+    @property
+    def forest(self) -> Forest:
+        """The trees, laid out for many cells at once."""
+        return planted(tuple(getattr(self, name).cpu().numpy() for name in KINDS), self._inputs - 1)
 
     def log_odds(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of single cells [n], by what the trees see of them [n, C + 1]: see `cells.Sample.inputs`."""

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
 from lswarn.errors import CheckpointMismatch
+from lswarn.model.coarse import coarsen
 from lswarn.model.drift import Reference
 from lswarn.model.encoder import Encoding
 from lswarn.model.networks import Network, build
@@ -93,10 +94,13 @@ class Checkpoint:
         return self.encoding.rain_max_mm
 
     def network(self) -> Network:
-        """The network, ready to be asked, on the CPU."""
+        """The network, ready to be asked, on the CPU, in the precision of its config."""
         network = build(self.config, self.encoding, self.size)
         network.load_state_dict(self.state)
-        return network.eval()
+        network.eval()
+        if self.config.precision == "bfloat16":
+            coarsen(network)
+        return network
 
 
 _JSON = TypeAdapter(Checkpoint)

@@ -123,7 +123,7 @@ class Encoder(nn.Module):
         hollow = (around[:, :-1] * self.widths / self.std[bend]).clamp(-HOLLOW_MOST, HOLLOW_MOST)
         landform = by_name["landform"].unsqueeze(1) == self.landforms
         rock_type = by_name["rock_type"].unsqueeze(1) == self.rock_types
-        return torch.cat([plain, hollow, around[:, -1:] - 1, direction, landform, rock_type], 1).nan_to_num(0.0)
+        return torch.cat([plain, hollow, around[:, -1:] - 1, direction, landform, rock_type], 1).nan_to_num_(0.0)
 
 
 def tenths(rain: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from lswarn.errors import ModelError, TrainingError
+from lswarn.errors import NotEnoughMemory, TrainingError
 from lswarn.model.ground import BLOCKS
 from lswarn.model.holdout import Holdout
 from lswarn.model.samples import FactorReader
@@ -66,11 +66,11 @@ def memory_told(what: str, remedy: str) -> Iterator[None]:
         what: such as `a block of 512 x 512 cells`.
 
     Raises:
-        ModelError: it did.
+        NotEnoughMemory: it did.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
             raise
-        raise ModelError(f"the memory does not suffice for {what}: {remedy}") from error
+        raise NotEnoughMemory(f"the memory does not suffice for {what}: {remedy}") from error

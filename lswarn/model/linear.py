@@ -65,13 +65,16 @@ class Linear(nn.Module):
 
     def respond(self, seen: Tensor) -> Callable[[Tensor], Tensor]:
         """The same of ground that is encoded already, [B, C, H, W]."""
-        ground = self.bias + (seen * self.weight.view(-1, 1, 1)).sum(1, keepdim=True)  # (B, 1, H, W)
+        ground = self.ground(seen)
+        return lambda rain: ground + self.added(rain)
 
-        def logit(rain: Tensor) -> Tensor:
-            known = tenths(rain.nan_to_num(0.0)).clamp(max=self.rain_max_mm)
-            return ground + self.rain_weight * (known / RAIN_UNIT_MM)
+    def ground(self, seen: Tensor) -> Tensor:
+        """What encoded ground [B, C, H, W] is worth without rain, [B, 1, H, W]."""
+        return self.bias + (seen * self.weight.view(-1, 1, 1)).sum(1, keepdim=True)
 
-        return logit
+    def added(self, rain: Tensor) -> Tensor:
+        """What rain, mm, of any shape adds to it, wherever it falls."""
+        return self.rain_weight * (tenths(rain.nan_to_num(0.0)).clamp(max=self.rain_max_mm) / RAIN_UNIT_MM)
 
 
 def fit_linear(encoding: Encoding, learn: Sample, *, slope_only: bool, positive_weight: float | None = None) -> Linear:

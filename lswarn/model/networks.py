@@ -69,7 +69,7 @@ class MonotoneNetwork(nn.Module):
 
     def respond(self, seen: Tensor) -> Response:
         """The same of ground that is encoded already."""
-        start, rise = self._parts(seen)
+        start, rise = self.parts(seen)
 
         def logit(rain: Tensor) -> Tensor:
             found, r = start, rain.nan_to_num(0.0).clamp(max=self.rain_max_mm)
@@ -79,33 +79,8 @@ class MonotoneNetwork(nn.Module):
 
         return logit
 
-    def critical_rain(self, factors: Tensor, logits: Tensor) -> Tensor:
-        """The inverse of `forward`: the least rain under which each cell reaches a logit.
-
-        Args:
-            factors: [B, 10, H, W].
-            logits: [K], any numbers.
-
-        Returns:
-            Rain [B, K, H, W], mm, float64: 0 where the logit is reached without rain, inf where `rain_max_mm`, beyond
-            which the response is flat, does not reach it.
-        """
-        start, rise = (part.double() for part in self._parts(self.encoder(factors)))
-        wanted = logits.double().view(1, -1, 1, 1)
-        found = torch.where(start >= wanted, 0.0, torch.inf)  # (B, K, H, W)
-        for k, (low, high) in enumerate(pairwise(KNOTS_MM)):
-            if low >= self.rain_max_mm:
-                break
-            end = min(high, self.rain_max_mm)
-            slope = rise[:, k : k + 1] / (high - low)
-            reached = start + slope * (end - low)
-            here = found.isinf() & (reached >= wanted)
-            found = torch.where(here, (low + (wanted - start) / slope).clamp(max=end), found)
-            start = reached
-        return found
-
-    def _parts(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """A [B, 1, H, W] and softplus(b_k) [B, K, H, W]."""
+    def parts(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """A [B, 1, H, W] and softplus(b_k) [B, K, H, W] of encoded ground."""
         trunk = self.trunk(seen)  # (B, 1 + knots - 1, H, W)
         return trunk[:, :1] + RARE, functional.softplus(trunk[:, 1:])
 

@@ -37,7 +37,7 @@ class UNet(nn.Module):
 def _pair(inputs: int, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in (inputs, outputs):
-        layers += [nn.Conv2d(width, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [nn.Conv2d(width, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

@@ -48,6 +48,8 @@ class Alerts(Strict):
 
     Attributes:
         min_zone_m2: smaller zones are not zones.
+        simplify_m: corners of a zone's outline are left out that make up less than about the square of this, and zones
+            that touch still do; 0 = outlines follow the cells.
         red_people: an alert is red once so many people live in very-high zones, orange below.
         clear_after_days: complete days below a level before an alert steps down from it.
         stay_days: so many complete days more, at most, a level stays for places that it was given for and that lie in
@@ -60,6 +62,7 @@ class Alerts(Strict):
     """
 
     min_zone_m2: float = Field(3600.0, ge=0)
+    simplify_m: float = Field(0.0, ge=0, allow_inf_nan=False)
     red_people: int = Field(1, ge=1)
     clear_after_days: int = Field(2, ge=1)
     stay_days: int = Field(7, ge=0)

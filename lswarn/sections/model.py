@@ -48,6 +48,9 @@ class Model(Strict):
             `infinite-slope`, a safety factor below 1, for which `soil` is needed.
         holdout: share of spatial blocks held out from training to judge the model.
         seed: of everything random.
+        precision: in which a network of convolutions is asked once it is trained. `bfloat16` is faster on processors
+            and GPUs that multiply in it, and coarser: calibration and classes are then found in it too. It is part of
+            what a model is: never chosen when it is asked.
     """
 
     network: Literal["unet", "bpnn", "resnet", "slope", "logistic", "boosting", "blend", "ensemble"] | None = None
@@ -64,6 +67,8 @@ class Model(Strict):
     soil: InfiniteSlope | None = None
     holdout: float = Field(0.25, gt=0, lt=0.9)
     seed: int = 0
+    # Left out where it is what it always was: the digest of a model goes over its config.
+    precision: Literal["float32", "bfloat16"] = Field("float32", exclude_if=lambda kind: kind == "float32")
 
     @model_validator(mode="after")
     def _an_ensemble_rises(self) -> Self:

@@ -400,6 +400,13 @@ class TestRain:
         assert "Some of that is modelled, not measured." in said
         assert "- ERA5-Land v1, modelled: 1 day" in said
 
+    def test_more_rain_than_the_model_has_seen_is_told(self, change: AlertChange, briefing: Briefing) -> None:
+        for most, told in ((briefing.r7_max_mm, False), (briefing.r7_max_mm - 1, True), (None, False)):
+            message = compose(change, replace(briefing, model_max_mm=most))
+            assert ("so its class may be too low" in unwrapped(message.text)) is told
+            assert ("su clase puede quedarse corta" in unwrapped(message.in_language("es").text)) is told
+            assert message.payload["data"]["rain"]["beyond_model"] is told
+
     def test_a_hole_in_the_area_makes_a_lower_bound(self, change: AlertChange, briefing: Briefing) -> None:
         message = compose(change, replace(briefing, lower_bound=True))
         said = unwrapped(message.text)

@@ -1,7 +1,7 @@
 """A hand-checkable world: two warning areas side by side, two roads, two towns, and zones cut to whole metres."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,11 +15,12 @@ from pyproj import Transformer
 from rasterio.features import rasterize
 from shapely import LineString, Point, Polygon, box
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from lswarn.alerts.message import AlertMessage
 from lswarn.alerts.policy import AlertChange, AlertState, Kind, Level
 from lswarn.db import alerts, assets, inputs, store
+from lswarn.db.engine import connect
 from lswarn.hazard.assess import Assessment
 from lswarn.rain.grade import Grade
 from lswarn.region import Region
@@ -50,9 +51,9 @@ ZONES = {
 }
 UNKNOWN = rectangle(3000, -2000, 4000, -1000)
 """Where the map of every day has no class."""
-CELL_M = 25
+CELL_M = 12.5
 MAP = Affine(CELL_M, 0, X - 4500, 0, -CELL_M, Y + 2500)
-"""Of the class map: 360 by 200 cells, in two tiles."""
+"""Of the class map: 720 by 400 cells, in two tiles."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class World:
         path = self.folder / f"{hashlib.sha256(repr(zones).encode()).hexdigest()}.tif"
         if not path.exists():
             shapes = [(WEST, 2), (EAST, 2), *((s, c) for c, s in zones), (UNKNOWN, 0)]
-            cells = rasterize(shapes, (200, 360), fill=1, transform=MAP, dtype="uint8")
-            profile = {"driver": "GTiff", "height": 200, "width": 360, "count": 1, "crs": 32616, "transform": MAP}
+            cells = rasterize(shapes, (400, 720), fill=1, transform=MAP, dtype="uint8")
+            profile = {"driver": "GTiff", "height": 400, "width": 720, "count": 1, "crs": 32616, "transform": MAP}
             with rasterio.open(path, "w", dtype="uint8", **profile) as file:
                 file.write(cells, 1)
         return path
@@ -174,6 +175,14 @@ def world(make_region: Callable[..., Region], tmp_path: Path) -> World:
 def recorded(world: World, conn: Connection) -> World:
     world.record(conn)
     return world
+
+
+@pytest.fixture
+def copied_engine(copied_database_url: str) -> Iterator[Engine]:
+    """A migrated database of the test's own."""
+    engine = connect(copied_database_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

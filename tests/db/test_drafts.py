@@ -92,10 +92,10 @@ class Desk:
             return alerts.find_alerts(conn, self.region)
 
     def approve(self, message_id, at=NOW):
-        return release.approve(self.region, self.settings, message_id, by="A. Duty", reason="gauges agree", now=at)
+        return release.approve(self.region.name, self.settings, message_id, by="A. Duty", reason="gauges agree", now=at)
 
     def reject(self, message_id, at=NOW):
-        return release.reject(self.region, self.settings, message_id, by="A. Duty", reason="gauges are dry", now=at)
+        return release.reject(self.region.name, self.settings, message_id, by="A. Duty", reason="gauges are dry", now=at)
 
 
 @pytest.fixture

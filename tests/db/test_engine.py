@@ -36,13 +36,6 @@ def schema(engine):
         ).scalars().all()  # fmt: skip
 
 
-@pytest.fixture
-def copied_engine(copied_database_url):
-    engine = connect(copied_database_url)
-    yield engine
-    engine.dispose()
-
-
 class TestConnect:
     def test_down_names_the_remedy_and_never_the_password(self, database_url):
         with socket.socket() as probe:

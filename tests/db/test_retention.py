@@ -13,6 +13,7 @@ DAY, NOW = date(2015, 10, 2), datetime(2015, 10, 3, 15, 30, tzinfo=UTC)
 """Every run of the world is published at `NOW`."""
 LATER = NOW + timedelta(days=401)
 GONE = ("susceptibility_zone", "rainfall_exceedance", "road_exposure", "settlement_exposure", "run_tile")
+LEFT = ("zone_shape", "run_zone", "road_part", "settlement_part")
 KEPT = ("class_area", "exposure_total", "run", "alert", "alert_message")
 
 
@@ -37,9 +38,10 @@ def test_old_findings_go_and_what_was_said_stays(two_days, conn):
     left = counts(conn, GONE)
     assert left == {name: {"rainfall_exceedance": 1, "run_tile": 2}.get(name, 0) for name in GONE}
     assert recorded_tiles(conn) == newest - 2
-    assert pruned == retention.Pruned(1, pruned.rows, 2)
-    assert pruned.rows == 5 + 1 + 3 + 2 + 2
-    assert pruned.sentence == f"{pruned.rows} rows of 1 runs deleted, and 2 map tiles"
+    assert pruned == retention.Pruned(1, pruned.rows, 2, 5)
+    assert pruned.rows == 5 + 1 + 2
+    assert pruned.sentence == f"{pruned.rows} rows of 1 runs deleted, 5 outlines and 2 map tiles"
+    assert set(counts(conn, LEFT).values()) == {0}
 
 
 def recorded_tiles(conn):
@@ -48,7 +50,7 @@ def recorded_tiles(conn):
 
 def test_nothing_is_deleted_before_its_time_or_twice(two_days, conn):
     before = counts(conn, GONE)
-    assert prune(conn, two_days.region, 400, NOW + timedelta(days=400)) == retention.Pruned(0, 0, 0)
+    assert prune(conn, two_days.region, 400, NOW + timedelta(days=400)) == retention.Pruned(0, 0, 0, 0)
     assert counts(conn, GONE) == before
     assert prune(conn, two_days.region, 400, LATER).runs == 1
     again = prune(conn, two_days.region, 400, LATER)
@@ -73,12 +75,12 @@ def test_outlooks_and_superseded_runs_are_marked_too(recorded, conn):
     assert len(find_runs(conn, recorded.region)) == 4
 
 
-def test_tiles_of_superseded_runs_go_at_once(recorded, conn):
+def test_tiles_and_outlines_of_superseded_runs_go_at_once(recorded, conn):
     recorded.publish(conn)
     recorded.publish(conn, key="k2", zones=())
     pruned = prune(conn, recorded.region, 400, NOW)
-    assert pruned == retention.Pruned(0, 0, 2)
-    assert pruned.sentence == "0 rows of 0 runs deleted, and 2 map tiles"
+    assert pruned == retention.Pruned(0, 0, 2, 5)
+    assert pruned.sentence == "0 rows of 0 runs deleted, 5 outlines and 2 map tiles"
 
 
 def test_what_was_deleted_is_not_shown_as_none(two_days, conn):

@@ -137,7 +137,7 @@ class TestPublish:
             with transaction(fresh_engine, world.region) as conn:
                 world.publish(conn, key=key)
 
-        monkeypatch.setitem(exposure.RECORD, "settlement", "SELECT 1 / 0")
+        monkeypatch.setitem(exposure.KEEP, "settlement", "SELECT 1 / 0")
         with pytest.raises(DatabaseError, match="division by zero"):
             killed("k2")
         with transaction(fresh_engine) as conn:

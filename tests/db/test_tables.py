@@ -1,10 +1,11 @@
 from datetime import UTC, date, datetime
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from lswarn.db import alerts, assets, circuit, inputs
+from lswarn.db import alerts, assets, circuit, critical, inputs, tokens
 from lswarn.model.drift import Shift
 
 BOWTIE = "ST_GeomFromText('{kind}(((0 0, 1 1, 1 0, 0 1, 0 0)))', 4326)"
@@ -17,6 +18,14 @@ CHECKS = {
     "ck_asset_change_kind": "kind = 'bridge'",
     "ck_asset_change_change": "change = 'lost'",
     "ck_landslide_accuracy": "accuracy_m = -1",
+    "ck_landslide_confirmed": "confirmed = false",
+    "ck_landslide_reported": "reported_by = 'me'",
+    "ck_landslide_decided": "decided_by = 'me'",
+    "ck_landslide_photo_kind": "media_type = 'image/svg+xml'",
+    "ck_landslide_photo_bytes": "bytes = ''",
+    "ck_api_token_name": "name = ' '",
+    "ck_api_token_scopes": "scopes = '{admin}'",
+    "ck_api_token_digest": "digest = 'short'",
     "ck_landslide_geometry": "geometry = ST_GeomFromText('MULTIPOLYGON EMPTY', 4326)",
     "ck_model_role": "role = 'king'",
     "ck_model_drift_psi": "psi = -0.1",
@@ -25,19 +34,23 @@ CHECKS = {
     "ck_run_kind": "kind = 'guess'",
     "ck_run_lead": "lead_days = 1, status = 'modelled'",
     "ck_run_status": "model_id = NULL",
+    "ck_critical_source_rain": "rain_max_mm = 0",
+    "ck_asset_critical_kind": "kind = 'bridge'",
+    "ck_asset_critical_class": "class = 3",
+    "ck_asset_critical_critical": "critical_mm = 'Infinity'",
     "ck_class_area_class": "class = 6",
     "ck_run_tile_place": "tile_col = -1",
     "ck_class_area_area": "area_m2 = -1",
-    "ck_susceptibility_zone_class": "class = 3",
-    "ck_susceptibility_zone_area": "area_m2 = 0",
-    "ck_susceptibility_zone_probability": "probability_max = 'NaN'",
-    "ck_susceptibility_zone_geometry": "geometry = ST_GeomFromText('POLYGON((0 0, 1 1, 1 0, 0 1, 0 0))', 4326)",
+    "ck_run_zone_class": "class = 3",
+    "ck_run_zone_area": "area_m2 = 0",
+    "ck_run_zone_probability": "probability_max = 'NaN'",
+    "ck_zone_shape_geometry": "geometry = ST_GeomFromText('POLYGON((0 0, 1 1, 1 0, 0 1, 0 0))', 4326)",
     "ck_rainfall_exceedance_rain": "rain_mm = 0",
-    "ck_road_exposure_class": "class = 3",
-    "ck_road_exposure_length": "length_m = 0",
-    "ck_settlement_exposure_class": "class = 3",
-    "ck_settlement_exposure_share": "area_share = 1.1",
-    "ck_settlement_exposure_people": "people = -1",
+    "ck_road_part_number": "number = 0",
+    "ck_road_part_length": "length_m = 0",
+    "ck_settlement_part_number": "number = 1048576",
+    "ck_settlement_part_share": "area_share = 1.1",
+    "ck_settlement_part_people": "people = -1",
     "ck_exposure_total_class": "class = 3",
     "ck_exposure_total_known": "people = -1",
     "ck_zone_lineage_overlap": "overlap_m2 = 0",
@@ -54,6 +67,7 @@ CHECKS = {
     "ck_alert_message_released": "released_at = NULL",
     "ck_alert_message_decided": "approval = 'approved'",
     "ck_alert_message_cap": "cap = 'x'",
+    "ck_alert_message_acknowledged": "acknowledged_by = 'me'",
     "ck_alert_message_subject": "subject = E'Red\\nBcc: everybody'",
     "ck_subscriber_channel": "channel = 'pigeon'",
     "ck_subscriber_level": "level = 0",
@@ -65,6 +79,15 @@ CHECKS = {
 }
 
 
+def record_place(conn, region):
+    """What one road can take."""
+    one = np.ones(1)
+    rows = critical.CriticalRows(
+        "road", one.astype(int), one.astype(int), (5 * one).astype(int), one, one > 0, one, one
+    )
+    critical.record_critical(conn, region, critical.CriticalSource("layers", "net", "sum", 300.0), [rows], "assets")
+
+
 @pytest.fixture
 def full(recorded, conn, make_message):
     """A world with a row in every table."""
@@ -72,10 +95,13 @@ def full(recorded, conn, make_message):
     assets.record_landslides(conn, recorded.region, recorded.settlements.assign(day=None))
     recorded.publish(conn, day=date(2015, 10, 1), zones=("high",))
     run_id = recorded.publish(conn).run_id
+    record_place(conn, recorded.region)
     recorded.alarm(conn, run_id)
     alerts.queue_messages(conn, recorded.region, [make_message()], "2015-10-03T00:00Z")
     circuit.mark_lane_failed(conn, "email", datetime.now(UTC), "no answer")
     inputs.record_drift(conn, recorded.region, "net", [Shift("ground", "slope", 0.1, 9)], datetime.now(UTC))
+    tokens.record_token(conn, "web", ["read"], datetime.now(UTC), datetime.now(UTC))
+    conn.execute(text("INSERT INTO lswarn.landslide_photo SELECT id, 'image/png', 'x' FROM lswarn.landslide"))
     return recorded
 
 
@@ -124,7 +150,12 @@ class TestRoles:
         conn.execute(text("SET LOCAL ROLE lswarn_reader"))
         assert conn.execute(text("SELECT count(*) FROM lswarn.exposed_road_now")).scalar() == 3
         assert conn.execute(text("SELECT count(*) FROM lswarn.alert_message")).scalar() == 1
-        for forbidden in ("SELECT address FROM lswarn.subscriber", "DELETE FROM lswarn.run"):
+        for forbidden in (
+            "SELECT address FROM lswarn.subscriber",
+            "SELECT digest FROM lswarn.api_token",
+            "SELECT bytes FROM lswarn.landslide_photo",
+            "DELETE FROM lswarn.run",
+        ):
             with pytest.raises(ProgrammingError, match="permission denied"), conn.begin_nested():
                 conn.execute(text(forbidden))
 

@@ -10,6 +10,7 @@ from affine import Affine
 from pyproj import Transformer
 from rasterio.windows import from_bounds
 from sqlalchemy import text
+from tifffile import TiffFile
 
 from lswarn.db import store
 from lswarn.db.tiles import TILE_CELLS, load_tiles, record_tiles
@@ -56,7 +57,7 @@ class TestTiles:
             WHERE run_id = :run_id ORDER BY tile_row, tile_col""")
         found = conn.execute(query, {"run_id": run_id}).all()
         assert [(tile.tile_row, tile.tile_col) for tile in found] == [(0, 0), (0, 1)]
-        assert {(tile.srid, tile.side, tile.nodata) for tile in found} == {(32616, 25, None)}
+        assert {(tile.srid, tile.side, tile.nodata) for tile in found} == {(32616, 12.5, None)}
         assert [(tile.x, tile.y) for tile in found] == [place @ (0, 0), place @ (TILE_CELLS, 0)]
         assert (np.hstack([np.array(tile.values) for tile in found]) == cells).all()
 
@@ -71,6 +72,61 @@ class TestTiles:
         assert tiles(conn) == 4
         assert class_at(conn, point(1100, 0)) == 4
         assert class_at(conn, point(1100, 0), NEXT + timedelta(days=1)) == 2
+
+    @pytest.fixture
+    def packed(self, recorded, tmp_path):
+        """The day's class map as `hazard.assess` writes it; a tile is cut off in the east and south."""
+        path = tmp_path / "packed.tif"
+        with rasterio.open(recorded.assessment().classes) as file:
+            cells, place = file.read(1), file.transform
+        profile = {"driver": "GTiff", "height": 400, "width": 720, "count": 1, "crs": 32616, "transform": place}
+        tiled = {"tiled": True, "blockxsize": TILE_CELLS, "blockysize": TILE_CELLS, "compress": "deflate"}
+        with rasterio.open(path, "w", dtype="uint8", **profile, **tiled) as file:
+            file.write(cells, 1)
+        return path
+
+    def test_packed_tiles_are_stored_as_they_lie_on_disk(self, recorded, packed, conn):
+        run_id = recorded.publish(conn).run_id
+        plain = list(load_tiles(recorded.assessment().classes))
+        deflated = list(load_tiles(packed))
+        assert [tile.packed for tile in plain + deflated] == [False, False, True, True]
+        assert [tile.wkb for tile in plain] == [tile.wkb for tile in deflated]
+        assert sum(len(tile.cells) for tile in deflated) < 10_000
+        conn.execute(text("DELETE FROM lswarn.run_tile"))
+        assert record_tiles(conn, run_id, packed) == 2
+        conn.execute(text("DELETE FROM lswarn.run_tile"))
+        assert record_tiles(conn, run_id, packed) == 0
+        assert class_at(conn, point(1100, 0)) == 4
+        assert class_at(conn, point(4499, -2499)) == 1
+
+    def test_a_tile_that_is_no_tile_is_named(self, recorded, packed, conn):
+        run_id = recorded.publish(conn).run_id
+        conn.execute(text("DELETE FROM lswarn.run_tile"))
+        with TiffFile(packed) as tiff:
+            at = tiff.pages.first.dataoffsets[1]
+        with packed.open("r+b") as file:
+            file.seek(at)
+            file.write(b"damage")
+        with pytest.raises(DatabaseError, match=r"packed\.tif: the class map cannot be read.*run the day again"):
+            record_tiles(conn, run_id, packed)
+
+    def test_maps_in_smaller_tiles_of_older_runs_are_read(self, recorded, conn):
+        run_id = recorded.publish(conn).run_id
+        before = exposure_of(conn, TestExposureOf.LINE)
+        conn.execute(text("DELETE FROM lswarn.run_tile"))
+        for tile in load_tiles(recorded.assessment().classes, 256):
+            for statement in (
+                "INSERT INTO lswarn.class_tile (sha256, rast) VALUES (:sha256, ST_RastFromWKB(:wkb))",
+                "INSERT INTO lswarn.run_tile VALUES (:run_id, :row, :col, :sha256)",
+            ):
+                facts = {"run_id": run_id, "row": tile.row, "col": tile.col, "sha256": tile.sha256, "wkb": tile.wkb}
+                conn.execute(text(statement), facts)
+        assert class_at(conn, point(1100, 0)) == 4
+        assert class_at(conn, point(3500, -1500)) == 0
+        after = exposure_of(conn, TestExposureOf.LINE)
+        assert {c: row.length_m for c, row in after.items()} == pytest.approx(
+            {c: row.length_m for c, row in before.items()}
+        )
 
     def test_a_superseded_run_has_no_map_any_more(self, recorded, conn):
         first = recorded.publish(conn).run_id
@@ -93,7 +149,7 @@ class TestTiles:
             list(load_tiles(unplaced))
 
     def test_the_same_cells_elsewhere_are_another_tile(self, recorded):
-        one, other = load_tiles(recorded.class_map([]), 100), load_tiles(recorded.class_map([]), 100)
+        one, other = load_tiles(recorded.class_map([]), 200), load_tiles(recorded.class_map([]), 200)
         digests = [tile.sha256 for tile in one]
         assert digests == [tile.sha256 for tile in other]
         assert len(set(digests)) == len(digests) == 8
@@ -139,7 +195,7 @@ class TestClassAt:
         found = conn.execute(query, place).scalars().all()
         with rasterio.open(recorded.assessment().classes) as file:
             cells = file.read(1)
-        assert found == cells[::19, ::19].ravel().tolist()
+        assert found == cells[::38, ::38].ravel().tolist()
 
     @pytest.mark.parametrize("shape", ["ST_MakePoint(0, 90)", "ST_MakePoint(179, -60)", "ST_MakePoint(-84.25, 90)"])
     def test_the_other_end_of_the_world_is_outside(self, recorded, conn, shape):
@@ -266,7 +322,7 @@ class TestExposureOf:
             cells = np.bincount(file.read(1, window=window).ravel(), minlength=6)
         for found_class in range(6):
             m2 = found[found_class].area_m2 if found_class in found else 0
-            assert m2 == pytest.approx(cells[found_class] * 625, rel=0.01)
+            assert m2 == pytest.approx(cells[found_class] * 156.25, rel=0.01)
 
 
 class TestSummary:

@@ -117,3 +117,25 @@ def test_a_sliver_of_an_area_is_no_fault(tmp_path, land):
     sliver = gpd.GeoDataFrame({"id": ["s"], "name": ["Elsewhere"]}, geometry=[box(X, Y, X + 1, Y + 3000)], crs=CRS)
     land["areas"] = pd.concat([land["areas"], sliver], ignore_index=True)
     assert "Elsewhere" in write(tmp_path, land, [replace(report_day(tmp_path, 0), levels={"s": Level.RED})])
+
+
+def test_how_much_rain_it_takes_is_drawn(tmp_path, land):
+    tenths = np.full((30, 20), 650, np.uint16)
+    tenths[:10], tenths[10:20, :10] = 65534, 65535
+    with rasterio.open(tmp_path / "classes.tif") as like:
+        profile = like.profile | {"dtype": "uint16", "nodata": None}
+    with rasterio.open(tmp_path / "very_high.tif", "w", **profile) as file:
+        file.write(tenths, 1)
+    path = tmp_path / "report.html"
+    days = [report_day(tmp_path, 0)]
+    write_report(path, title="T", made="", days=days, messages=(), critical=tmp_path / "very_high.tif", **land)
+    page = path.read_text("utf-8")
+    assert "How much rain it takes" in page
+    drawn, _ = pictures(page)
+
+    def share(colour):
+        return (np.abs(drawn.astype(int) - colour).max(axis=2) < 30).mean()
+
+    assert share((168, 50, 63)) > 0.2  # 65 mm
+    assert share((232, 239, 233)) > 0.1  # never
+    assert "How much rain" not in write(tmp_path, land, days)

@@ -6,9 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lswarn.factors.terrain import FLAT, aspect_deg, curvature, slope_deg
+from lswarn.factors.terrain import FLAT, aspect_deg, complete, curvature, derivatives, slope_deg
 
 dems = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, min_side=3, max_side=9), elements=st.integers(0, 3000))
+rough = arrays(
+    np.float32,
+    array_shapes(min_dims=2, max_dims=2, min_side=3, max_side=20),
+    elements=st.one_of(st.floats(-400, 8848, width=32), st.integers(0, 3).map(float), st.just(np.nan)),
+)
 
 
 def plane(east: float, north: float, shape: tuple[int, int] = (5, 8), cell_m: float = 30) -> np.ndarray:
@@ -64,6 +69,35 @@ def test_slope_and_aspect_agree_with_the_formula_of_gdaldem(dem: np.ndarray, cel
     assert slope_deg(dem, cell_m) == pytest.approx(slope, abs=1e-4)
     turn = (aspect_deg(dem, cell_m) - aspect + 180) % 360 - 180
     assert turn == pytest.approx(np.zeros_like(turn), abs=1e-3)
+
+
+def by_numpy(dem: np.ndarray, cell_m: float) -> dict[str, np.ndarray]:
+    """The three in whole arrays: slower, and plain to see."""
+    z = dem.astype(np.float64)
+    nw, n, ne = z[:-2, :-2], z[:-2, 1:-1], z[:-2, 2:]
+    w, middle, e = z[1:-1, :-2], z[1:-1, 1:-1], z[1:-1, 2:]
+    sw, s, se = z[2:, :-2], z[2:, 1:-1], z[2:, 2:]
+    east = ((ne + 2 * e + se) - (nw + 2 * w + sw)) / (8 * cell_m)
+    north = ((nw + 2 * n + ne) - (sw + 2 * s + se)) / (8 * cell_m)
+    aspect = (np.degrees(np.arctan2(-east, -north)) % 360).astype(np.float32) % 360
+    curved = -2 * ((w + e) / 2 - middle + (n + s) / 2 - middle) / cell_m**2
+    found = {
+        "slope": np.degrees(np.arctan(np.hypot(east, north))),
+        "aspect": np.where((east == 0) & (north == 0), FLAT, aspect),
+        "curvature": curved,
+    }
+    return {name: np.where(complete(dem), values, np.nan) for name, values in found.items()}
+
+
+@settings(deadline=None, max_examples=40)
+@given(rough, st.sampled_from([1.0, 27.5, 30.0]), st.sets(st.sampled_from(["slope", "aspect", "curvature"])))
+def test_one_walk_finds_what_whole_arrays_find(dem: np.ndarray, cell_m: float, wanted: set[str]) -> None:
+    found, expected = derivatives(dem, cell_m, wanted), by_numpy(dem, cell_m)
+    assert set(found) == wanted
+    for name, values in found.items():
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(np.isnan(values), np.isnan(expected[name]))
+        np.testing.assert_allclose(values, expected[name], rtol=2e-7, atol=1e-9 if name != "curvature" else 1e-6)
 
 
 @settings(deadline=None)

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from distributed import LocalCluster
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.daily import daily
@@ -11,6 +13,7 @@ from flows.drill import drill
 from flows.hindcast import hindcast
 from flows.retention import retention
 from flows.retrain import retrain
+from flows.runner import task_runner
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,6 +38,17 @@ def test_daily(house):
     again = daily(day=day, lead_days=1)
     assert "stood already" in again
     assert f"outlook to {day + timedelta(days=1)}" in again
+
+
+def test_a_day_is_assessed_by_the_workers_of_a_cluster(house, monkeypatch):
+    assert isinstance(task_runner(), ThreadPoolTaskRunner)
+    day = house.world.days[6]
+    house.rain.now = house.run_at(day)
+    here = {"processes": False, "protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": ":0"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **here) as cluster:
+        monkeypatch.setenv("LSWARN_DASK", cluster.scheduler_address)
+        told = daily.with_options(task_runner=task_runner())(day=day, lead_days=1)
+    assert f"outlook to {day + timedelta(days=1)}" in told
 
 
 def test_daily_waits_for_rain_that_is_not_due(house):

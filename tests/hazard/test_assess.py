@@ -43,6 +43,7 @@ class RainTimesSlope:
     model_id = "abc"
     measure = "sum"
     breaks = (0.1, 0.2, 0.4, 0.6)
+    rain_max_mm = 1000.0
     halo = 8
 
     def __init__(self) -> None:
@@ -183,6 +184,7 @@ def test_the_key_follows_the_rain_not_its_address(tmp_path, areas):
     assert assessed(tmp_path, areas, moved).key == first.key
     assert assessed(tmp_path, areas, window(sha="1")).key != first.key
     assert assessed(tmp_path, areas, min_zone_m2=1e5).key != first.key
+    assert assessed(tmp_path, areas, simplify_m=60.0).key != first.key
     assert assessed(tmp_path, areas.iloc[:1]).key != first.key
 
 

@@ -9,8 +9,7 @@ from affine import Affine
 from shapely import box
 
 from lswarn.hazard import recall
-from lswarn.hazard.assess import PROBABILITY_STEP, UNKNOWN_PROBABILITY
-from lswarn.hazard.classes import Class
+from lswarn.hazard.classes import PROBABILITY_STEP, UNKNOWN_PROBABILITY, Class
 
 HEIGHT, WIDTH = 600, 700
 DAY = date(2026, 3, 1).toordinal()

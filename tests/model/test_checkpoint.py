@@ -44,7 +44,9 @@ def test_the_measure_of_its_rain_travels(fresh, tmp_path):
 def test_the_manifest_says_everything(fresh):
     told = json.loads(fresh().manifest)
     assert told.keys() == {field.name for field in fields(Checkpoint)} - {"state"}
-    assert told["config"].keys() == Model.model_fields.keys()
+    assert told["config"].keys() == Model.model_fields.keys() - {"precision"}  # float32 needs no saying, as ever
+    coarse = fresh().config.model_copy(update={"precision": "bfloat16"})
+    assert json.loads(replace(fresh(), config=coarse).manifest)["config"]["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize("name", ["format", "breaks", "encoding"])

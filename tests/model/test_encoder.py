@@ -63,6 +63,19 @@ def test_a_bowl_is_below_zero_and_a_dome_above():
     assert (seen(-curvature) > 0).all()
 
 
+def test_hollows_are_to_the_byte_what_pooling_gives(factors_of):
+    """As the models that exist were taught by."""
+    factors = torch.from_numpy(factors_of(45, 70))[None]
+    factors[:, CURVATURE, 10:30, 20:60] = torch.nan
+    bend = factors[:, CURVATURE : CURVATURE + 1]
+    both = torch.cat([bend.nan_to_num(0.0), (~bend.isnan()).float()], 1)
+    for k, side in enumerate(HOLLOW_WIDTHS):
+        rows = torch.nn.functional.avg_pool2d(both, (side, 1), 1, (side // 2, 0))
+        square = torch.nn.functional.avg_pool2d(rows, (1, side), 1, (0, side // 2))
+        wanted = square[:, :1] / square[:, 1:]
+        assert hollows(factors)[:, k : k + 1].numpy().tobytes() == wanted.numpy().tobytes()
+
+
 def test_tiles_with_their_margin_equal_the_whole(world_of):
     """Byte for byte, at the borders of the grid and of unknown ground too."""
     world = world_of(61, 77)

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from scipy.special import expit, logit
 from lswarn.errors import GridMismatch, ModelError
 from lswarn.grid import Grid
 from lswarn.model.calibrate import rise
+from lswarn.model.encoder import tenths
 from lswarn.model.networks import KNOTS_MM
 from lswarn.model.predict import Predictor, device_of
 from lswarn.model.rivals import RESNET_REACH
@@ -116,6 +118,11 @@ def classes(predictor, factors, rains):
     return np.digitize(predictor.probabilities(factors, rains), predictor.breaks)
 
 
+def whole_tenths(rain):
+    """As a day is judged by."""
+    return tenths(torch.from_numpy(rain)).numpy()
+
+
 def by_critical(critical, rains):
     return (rains[:, np.newaxis] >= critical).sum(1)
 
@@ -136,10 +143,9 @@ def test_classes_by_critical_rainfall_are_those_of_the_network(fresh, factors_of
     factors = factors_of(50, 60, seed)
     fields = np.array(rains, np.float32)[:, None, None] * np.ones((1, 50, 60), np.float32)
     patchy = np.random.default_rng(seed).uniform(0, 500, (4, 50, 60)).astype(np.float32)
-    fields = np.concatenate([fields, patchy])
+    fields = whole_tenths(np.concatenate([fields, patchy]))
     critical = predictor.critical_rainfall(factors)
-    same = by_critical(critical, fields) == classes(predictor, factors, fields)
-    assert same.mean() >= 0.9999
+    assert np.array_equal(by_critical(critical, fields), classes(predictor, factors, fields))
     assert (critical[1:] >= critical[:-1]).all()
 
 
@@ -148,11 +154,82 @@ def test_a_tenth_of_a_millimetre_decides(fresh, factors_of, network):
     predictor, factors = Predictor(fresh(1, network=network), "cpu"), factors_of(80, 90)
     critical = predictor.critical_rainfall(factors)
     assert ((critical > 0.1) & (critical < 399)).mean() > 0.2
+    on_the_tenth(predictor, factors, critical)
+
+
+def on_the_tenth(predictor, factors, critical):
+    """In the class from exactly that rain on, not a tenth earlier; never where none is found, even under the most."""
     for number, mm in enumerate(critical, 1):
-        within = np.isfinite(mm) & (mm > 0.1)
-        below, above = classes(predictor, factors, np.stack([mm - 0.1, mm + 0.1]).clip(0, 400))
-        assert (below < number)[within].mean() > 0.9999
-        assert (above >= number)[within & (mm < 399.9)].mean() > 0.9999
+        within = np.isfinite(mm)
+        steps = np.rint(10 * np.where(within, mm, 0).astype(np.float64))
+        at, before, most = (
+            classes(predictor, factors, (each / 10).astype(np.float32)[np.newaxis])[0]
+            for each in (steps, np.maximum(steps - 1, 0), np.full(mm.shape, 90_000.0))
+        )
+        assert (at >= number)[within].all()
+        assert (before < number)[within & (mm > 0)].all()
+        assert (most < number)[np.isinf(mm)].all()
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "blend", "boosting", "logistic"])
+def test_rain_on_the_threshold_of_a_joint_model(joint, world, kind):
+    checkpoint = replace(part_of(joint, kind), calibration=((-3.0, -3.5), (-1.0, -1.2), (1.0, 2.0)))
+    predictor = Predictor(checkpoint, "cpu")
+    primed = predictor.prime(world.factors.values)
+    assert (np.isfinite(primed.critical_mm) & (primed.critical_mm > 0)).mean() > 0.02
+    on_the_tenth(predictor, world.factors.values, primed.critical_mm)
+
+
+def part_of(joint, kind):
+    if kind == "ensemble":
+        return joint
+    config, size = joint.config.model_copy(update={"network": kind}), None
+    if kind != "blend":
+        member = f"members.{kind}."
+        state = {name.removeprefix(member): t for name, t in joint.state.items() if name.startswith(member)}
+        return replace(joint, config=config, state=state, size=size)
+    state = {name: t for name, t in joint.state.items() if "unet" not in name}
+    state |= {name: joint.state[name][1:] for name in ("shifts", "weights")}
+    return replace(joint, config=config, state=state, size=size)
+
+
+@pytest.mark.parametrize("kind", ["unet", "ensemble", "blend"])
+def test_priming_tells_the_ends_and_nothing_of_the_unknown(trained, joint, world, kind):
+    predictor = Predictor(trained if kind == "unet" else part_of(joint, kind), "cpu")
+    factors = world.factors.values.copy()
+    factors[3, 10:12, 40:50] = np.nan
+    primed = predictor.prime(factors)
+    rain = np.zeros((2, 96, 130), np.float32)
+    rain[1] = 5000
+    dry, most = predictor.probabilities(factors, rain)
+    assert np.array_equal(primed.probability_dry, dry, equal_nan=True)
+    assert np.array_equal(primed.probability_most, most, equal_nan=True)
+    assert np.isnan(primed.critical_mm).sum() == 4 * 20
+    assert np.array_equal(primed.critical_mm, predictor.critical_rainfall(factors), equal_nan=True)
+
+
+def test_threads_beside_each_other_change_no_byte(joint, world):
+    predictor = Predictor(joint, "cpu")
+    alone = predictor.prime(world.factors.values)
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(predictor.prime, [world.factors.values] * 6):
+            assert all(
+                np.array_equal(one, other)
+                for one, other in zip(vars(found).values(), vars(alone).values(), strict=True)
+            )
+
+
+def test_a_coarser_model_is_primed_as_it_answers(trained, world):
+    """In bfloat16 all is another model, but one of which critical rainfall and classes still agree."""
+    coarse = replace(trained, config=trained.config.model_copy(update={"precision": "bfloat16"}))
+    predictor, fine = Predictor(coarse, "cpu"), Predictor(trained, "cpu")
+    assert predictor.model_id != fine.model_id
+    patchy = np.random.default_rng(1).uniform(0, 300, (1, 96, 130)).astype(np.float32)
+    ours, theirs = (each.log_odds(world.factors.values, patchy) for each in (predictor, fine))
+    assert 0 < np.abs(ours - theirs).max() < 0.5
+    on_the_tenth(predictor, world.factors.values, predictor.critical_rainfall(world.factors.values))
+    whole = by_blocks(predictor, world, patchy[0], 256)
+    assert np.allclose(by_blocks(predictor, world, patchy[0], 40), whole, rtol=0.05, atol=0)
 
 
 def test_critical_rainfall_of_a_trained_model(trained, world):
@@ -188,8 +265,8 @@ def test_critical_rainfall_by_tenths_of_a_millimetre(joint, world, kind):
     assert np.isnan(critical[:, 5, 6]).all()
     assert np.isnan(critical).sum() == 4
     rng = np.random.default_rng(0)
-    tenths, any_rain = rng.integers(0, 4000, (6, 96, 130)) / 10, rng.uniform(0, 400, (6, 96, 130))
-    rains = np.concatenate([tenths, any_rain]).astype(np.float32)
+    exact, any_rain = rng.integers(0, 4000, (6, 96, 130)) / 10, rng.uniform(0, 400, (6, 96, 130))
+    rains = np.concatenate([exact, any_rain]).astype(np.float32)
     found = classes(predictor, world.factors.values, rains)
     same = by_critical(critical, rains) == found
     assert same[:, ~np.isnan(critical[0])].mean() >= 0.9999
@@ -243,7 +320,8 @@ def test_a_calibrated_score_keeps_its_order_and_its_critical_rainfall(fresh, fac
     breaks = tuple(expit(rise(curve, logit(np.array(plain.breaks)))))
     curved = Predictor(replace(plain, calibration=curve, breaks=breaks), "cpu")
     one, other = (each.critical_rainfall(factors) for each in (Predictor(plain, "cpu"), curved))
-    assert np.allclose(one, other, atol=1e-2)
+    assert np.allclose(one, other, atol=0.11)
+    assert (one == other).mean() > 0.99
     rains = np.random.default_rng(0).uniform(0, 400, (6, 40, 50)).astype(np.float32)
     assert (classes(Predictor(plain, "cpu"), factors, rains) == classes(curved, factors, rains)).mean() > 0.9999
 

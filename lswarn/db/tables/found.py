@@ -1,6 +1,4 @@
-"""What is known and what was found: rain, networks, and the runs of the days with all that lies in their zones."""
-
-from typing import Any
+"""What is known and what was found: rain, networks, and the runs of the days; their zones are in `zones`."""
 
 from sqlalchemy import (
     ARRAY,
@@ -11,7 +9,6 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
-    Integer,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -23,17 +20,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from lswarn.db.tables.columns import (
     INSTANT,
-    VALID,
     check,
     column,
     key,
     metadata,
     of_region,
     of_run,
-    probability,
     shape,
     spatial,
-    warned_class,
 )
 
 rain_day = Table(
@@ -168,28 +162,6 @@ class_area = Table(
     comment="Area of each class in each warning area",
 )
 
-susceptibility_zone = Table(
-    "susceptibility_zone",
-    metadata,
-    key(),
-    of_run(),
-    warned_class(),
-    column("area_m2", Double, "Area, m²"),
-    probability("mean"),
-    probability("max"),
-    shape("POLYGON", "Extent"),
-    check("class", "class IN (4, 5)"),
-    check("area", "area_m2 > 0"),
-    # A mean of float32 cells may lie a rounding above their maximum.
-    check(
-        "probability", "0 <= probability_mean AND probability_mean <= probability_max + 1e-6 AND probability_max <= 1"
-    ),
-    check("geometry", VALID),
-    Index(None, "run_id"),
-    spatial("susceptibility_zone"),
-    comment="Connected cells of class high or very high",
-)
-
 rainfall_exceedance = Table(
     "rainfall_exceedance",
     metadata,
@@ -204,77 +176,4 @@ rainfall_exceedance = Table(
     Index(None, "run_id"),
     spatial("rainfall_exceedance"),
     comment="Rain cells above their critical rainfall",
-)
-
-
-def _exposed(what: str) -> list[Any]:
-    # No keys but its own: one statement writes them all, joining the tables they are of, and they go with their run.
-    return [
-        key(),
-        column("run_id", BigInteger, "Run that found it"),
-        column("zone_id", BigInteger, "Zone it lies in"),
-        column(f"{what}_id", BigInteger, f"Which {what}"),
-        column("area_id", BigInteger, "Warning area it lies in"),
-        warned_class(),
-    ]
-
-
-road_exposure = Table(
-    "road_exposure",
-    metadata,
-    *_exposed("road"),
-    column("length_m", Double, "Length inside, m"),
-    probability("mean"),
-    probability("max"),
-    shape("MULTILINESTRING", "The stretch inside"),
-    check("class", "class IN (4, 5)"),
-    check("length", "length_m > 0"),
-    Index(None, "run_id"),
-    comment="Stretch of one road in one zone and one warning area",
-)
-
-settlement_exposure = Table(
-    "settlement_exposure",
-    metadata,
-    *_exposed("settlement"),
-    column("area_m2", Double, "Area inside, m²"),
-    column("area_share", Double, "Share of the settlement's area inside, 0 to 1"),
-    column("people", Integer, "Share times population, rounded; null where the population is unknown", nullable=True),
-    probability("mean"),
-    probability("max"),
-    shape("MULTIPOLYGON", "The part inside"),
-    check("class", "class IN (4, 5)"),
-    check("share", "area_m2 > 0 AND area_share > 0 AND area_share <= 1"),
-    check("people", "people >= 0"),
-    Index(None, "run_id"),
-    comment="Part of one settlement in one zone and one warning area",
-)
-
-exposure_total = Table(
-    "exposure_total",
-    metadata,
-    of_run(),
-    column("area_id", BigInteger, "Warning area", ForeignKey("warning_area.id")),
-    warned_class(),
-    column("roads", BigInteger, "Roads with a stretch inside"),
-    column("road_m", Double, "Length of these stretches, m"),
-    column("settlements", BigInteger, "Settlements with a part inside"),
-    column("people", BigInteger, "Of settlements whose population is known"),
-    column("settlements_uncounted", BigInteger, "Settlements hit whose population is unknown"),
-    PrimaryKeyConstraint("run_id", "area_id", "class"),
-    check("class", "class IN (4, 5)"),
-    check("known", "roads >= 0 AND road_m >= 0 AND settlements >= 0 AND people >= 0 AND settlements_uncounted >= 0"),
-    comment="What lay in zones of one class in one warning area; no row where nothing did",
-)
-
-zone_lineage = Table(
-    "zone_lineage",
-    metadata,
-    column("run_id", BigInteger, "Run that found the zone; which run the earlier zone is of, it says itself"),
-    column("zone_id", BigInteger, "Zone"),
-    column("earlier_zone_id", BigInteger, "Zone of the earlier run; it may have been deleted since"),
-    column("overlap_m2", Double, "Area that both have, m²"),
-    PrimaryKeyConstraint("run_id", "zone_id", "earlier_zone_id"),
-    check("overlap", "overlap_m2 > 0"),
-    comment="Which zones of an earlier day lay where a zone lies, of either class",
 )

@@ -141,6 +141,9 @@ alert_message = Table(
         nullable=True,
     ),
     column("cap", LargeBinary, "That document, XML; null where there is none", nullable=True),
+    column("acknowledged_by", Text, "Who has taken note of it first; null = nobody has said so", nullable=True),
+    column("acknowledged_at", INSTANT, "When; null = nobody has said so", nullable=True),
+    column("acknowledgement", Text, "What they said; null where nothing was said", nullable=True),
     check(
         "kind",
         "kind IN ('open', 'raise', 'update', 'lower', 'clear', 'data_missing', 'review') "
@@ -164,6 +167,11 @@ alert_message = Table(
         "cap",
         "(cap IS NULL) = (cap_identifier IS NULL) AND (cap IS NULL) = (cap_sent IS NULL) "
         "AND (cap IS NULL) = (cap_expires_at IS NULL) AND (cap IS NULL OR released_at IS NOT NULL)",
+    ),
+    check(
+        "acknowledged",
+        "(acknowledged_by IS NULL) = (acknowledged_at IS NULL) "
+        "AND (acknowledged_at IS NULL OR released_at IS NOT NULL)",
     ),
     check("subject", "subject !~ '[\\r\\n]'"),
     Index(

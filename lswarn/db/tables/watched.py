@@ -144,9 +144,31 @@ landslide = Table(
     column("outline", Boolean, "Drawn as an outline; else a disc around a point", server_default="true"),
     column("slid", Boolean, "It slid; false: a place that is given as not having slid", server_default="true"),
     shape("MULTIPOLYGON", "Extent; a landslide given as a point is a disc around it"),
+    column(
+        "confirmed",
+        Boolean,
+        "It may teach, and warnings are judged by it; false: a report that nobody has confirmed",
+        server_default="true",
+    ),
+    column(
+        "reported_at", INSTANT, "When it was reported over the web; null = it came with an inventory", nullable=True
+    ),
+    column(
+        "reported_by",
+        Text,
+        "Name of the token it was reported with; null = it came with an inventory",
+        nullable=True,
+    ),
+    column("note", Text, "What whoever reported it said; empty where nothing", server_default=""),
+    column("decided_by", Text, "Who confirmed or dismissed the report; null where nobody has", nullable=True),
+    column("decided_at", INSTANT, "When; null where nobody has", nullable=True),
     UniqueConstraint("region", "source_id"),
     check("geometry", VALID),
     check("accuracy", "accuracy_m >= 0"),
+    check("confirmed", "confirmed OR reported_at IS NOT NULL"),
+    check("reported", "(reported_at IS NULL) = (reported_by IS NULL)"),
+    check("decided", "(decided_at IS NULL) = (decided_by IS NULL)"),
+    Index("ix_landslide_waiting", "region", postgresql_where=text("NOT confirmed")),
     spatial("landslide"),
     comment="The inventory of landslides that happened, and of places given as not having slid",
 )
