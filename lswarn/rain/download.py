@@ -1,4 +1,4 @@
-"""Bytes from http(s) servers: the one network door of the rain room.
+"""Bytes from http(s) servers: the network door of the rain room, and of whatever else is fetched for a region.
 
 What a moment may heal (a reset connection, 429, 5xx, a body cut short) is tried again here; what an hour may heal
 (not yet published) and what only a person can heal (access denied) is said at once. Redirects are followed here and
@@ -31,7 +31,7 @@ from urllib3.util import Retry
 
 from lswarn.errors import AccessDenied, NotYetPublished, SourceUnavailable
 from lswarn.rain.accounts import Account, basic, same_server, server_of
-from lswarn.rain.transfer import Passing, Span, Transfer, cause, storage
+from lswarn.rain.transfer import Lasting, Passing, Span, Transfer, cause, storage
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +105,20 @@ class Client:
         timeout_s: longest silence of a server, and how long a body may come slower than a trickle.
         connections: at most so many requests at a time to one server, counting those of other clients.
         resets: the server answers a question for an unpublished file by resetting the connection.
+        named: what gave the address, for messages.
     """
 
-    def __init__(self, account: Account, *, timeout_s: float, connections: int, resets: bool = False) -> None:
+    def __init__(
+        self,
+        account: Account,
+        *,
+        timeout_s: float,
+        connections: int,
+        resets: bool = False,
+        named: str = "rain.sources.at",
+    ) -> None:
         self._account, self._timeout_s, self._connections, self._resets = account, timeout_s, connections, resets
+        self._named = named
         self._session = _Session()
         self._session.headers.update({"User-Agent": "lswarn", "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
@@ -151,6 +161,23 @@ class Client:
         """
         with storage(into), into.open("wb") as file:
             return self._patiently(Transfer(url, file, span, since))
+
+    def resume_file(self, url: str, into: Path, *, most_bytes: int) -> Answer | None:
+        """Download a file too large for one sitting: what an earlier call left of it is gone on from.
+
+        Args:
+            into: what is here of it, also where an error is raised. Beside it lies, as `.of`, of which version it is:
+                if the server has another by now, it is begun anew.
+            most_bytes: more than this is not the file.
+
+        Raises:
+            As `get_file`.
+        """
+        with storage(into), into.open("r+b" if into.exists() else "w+b") as file:
+            transfer = Lasting(url, file, most_bytes=most_bytes, mark=into.with_name(f"{into.name}.of"))
+            answer = self._patiently(transfer)
+        transfer.mark.unlink()
+        return answer
 
     def refuse_page(self, head: bytes, url: str, answer: Answer | None = None) -> None:
         """See whether what came instead of a file is a login form, or where an anonymous server sends its strays.
@@ -205,7 +232,7 @@ class Client:
         try:
             server_of(url)
         except ValueError as error:
-            raise SourceUnavailable(f"{url}: {error}; is rain.sources.at right?") from error
+            raise SourceUnavailable(f"{url}: {error}; is {self._named} right?") from error
         hop = url
         for _ in range(MOST_HOPS):
             with _GATES.enter(server_of(hop), self._connections), self._ask(hop, url, headers) as answer:
@@ -217,7 +244,7 @@ class Client:
                 hop = self._next(answer, url, hop)
         raise SourceUnavailable(
             f"{url}: redirected {MOST_HOPS} times, last to {hop.partition('?')[0]}, and never answered; "
-            f"is rain.sources.at right? Else {self._account.remedy()}"
+            f"is {self._named} right? Else {self._account.remedy()}"
         )
 
     def _ask(self, hop: str, url: str, headers: dict[str, str]) -> Response:
@@ -235,7 +262,7 @@ class Client:
             reset = isinstance(reason, ConnectionResetError)
             raise Passing(f"no answer ({reason or type(reason).__name__})", reset=reset) from error
         except (requests.RequestException, HTTPError, ValueError) as error:
-            raise SourceUnavailable(f"{hop.partition('?')[0]}: {error}; is rain.sources.at right?") from error
+            raise SourceUnavailable(f"{hop.partition('?')[0]}: {error}; is {self._named} right?") from error
 
     def _next(self, answer: Response, url: str, hop: str) -> str:
         location = answer.headers.get("Location", "")
@@ -256,7 +283,7 @@ class Client:
         if status in (401, 403) and not login and not same_server(url, hop):
             raise AccessDenied(
                 f"{url}: sent on to {server_of(hop)}, which answered {status} and was shown no account; "
-                "is rain.sources.at right, and does this server know the account?"
+                f"is {self._named} right, and does this server know the account?"
             )
         if status in (401, 403):
             raise AccessDenied(f"{hop.partition('?')[0]}: answered {status}; {self._account.remedy(status)}")
@@ -267,7 +294,7 @@ class Client:
         if status in (408, 429) or status >= 500:
             raise Passing(f"answered {status}", after_s=_retry_after_s(answer))
         if status not in (200, 206, 304, 416):
-            raise SourceUnavailable(f"{url}: answered {status}; is rain.sources.at right?")
+            raise SourceUnavailable(f"{url}: answered {status}; is {self._named} right?")
 
 
 def _failure(state: RetryCallState) -> Passing:

@@ -3,6 +3,7 @@
 No connection is opened here; see `download`, the door.
 """
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from errno import EDQUOT, ENOSPC
+from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import BinaryIO, Protocol
@@ -110,7 +112,7 @@ class Transfer:
             raise Passing("what was asked for is not there any more")
         size = headers.get("Content-Length", "")
         if re.fullmatch(r"\d{1,18}", size) and int(size) > self.most_bytes:
-            raise CorruptGranule(f"{self.url}: announces {int(size):,} bytes; no rain of a day has as many")
+            raise CorruptGranule(f"{self.url}: announces {int(size):,} bytes; no such file has as many")
         if status == 200:
             self.discard()
         self.etag = etag
@@ -143,6 +145,32 @@ class Transfer:
             raise CorruptGranule(
                 f"{self.url}: ends before byte {self.span[1]}; does the index beside it belong to another file?"
             )
+
+
+@dataclass
+class Lasting(Transfer):
+    """A transfer that may outlive its process: what is here at its beginning is gone on from.
+
+    Attributes:
+        mark: file that holds which version is being fetched; missing or unreadable: what is here is worth nothing.
+    """
+
+    mark: Path = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        try:
+            known = json.loads(self.mark.read_text("utf-8"))
+            self.validator, self.etag = str(known["validator"]), str(known["etag"])
+        except (OSError, ValueError, KeyError, TypeError):
+            self.validator = self.etag = ""
+        self.into.seek(0, SEEK_END)
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> int:
+        """See `Transfer.begin`."""
+        skip = super().begin(status, headers)
+        self.into.flush()
+        self.mark.write_text(json.dumps({"validator": self.validator, "etag": self.etag}), "utf-8")
+        return skip
 
 
 def cause(error: BaseException) -> BaseException:
