@@ -1,4 +1,4 @@
-"""What an installation has once, however many regions it watches: its work pools, and who is told when Prefect is in trouble.
+"""What an installation has once, however many regions it watches: work pools, and who is told of trouble in Prefect.
 
     python -m flows.installation
 
@@ -10,11 +10,12 @@ Three automations of the Prefect server:
 - so is a daily run that has not begun in time, for its worker may be away;
 - a run whose heartbeats have stopped (the machine went down) is given up, so that it does not keep its region's place.
 
-Operators are told by a POST of `{"title": …, "text": …}` to LSWARN_OPERATORS_WEBHOOK, as chat services take it. A Prefect
-server that is away tells nobody: that is what ops/freshness.py is for.
+Operators are told by a POST of `{"title": …, "text": …}` to LSWARN_OPERATORS_WEBHOOK, as chat services take it. A
+Prefect server that is away tells nobody: that is what ops/freshness.py is for.
 """
 
 from datetime import timedelta
+from typing import cast
 
 from prefect.automations import Automation
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
@@ -132,11 +133,10 @@ def record_automations(tell: ActionTypes | None) -> list[str]:
     wanted = automations(tell)
     for automation in wanted:
         try:
-            known = Automation.read(name=automation.name)
+            automation.id = cast(Automation, Automation.read(name=automation.name)).id
         except ValueError:
             automation.create()
         else:
-            automation.id = known.id
             automation.update()
     return [automation.name for automation in wanted]
 

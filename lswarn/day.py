@@ -28,6 +28,7 @@ from lswarn.hazard.assess import Assessment
 from lswarn.hazard.assess import assess as assess_hazard
 from lswarn.hazard.classes import Class
 from lswarn.hazard.critical import CriticalLayers, open_layers
+from lswarn.logs import about, note
 from lswarn.priming import prime
 from lswarn.rain.grade import Grade
 from lswarn.rain.products import due_at, grade_of
@@ -239,12 +240,13 @@ def publish(
         dry_run: do all of it, and take it back.
     """
     day = assessment.day
-    with transaction(open_database(settings), region) as conn:
+    with about(region=region.name, day=day), transaction(open_database(settings), region) as conn:
 
         def store_run(found: Assessment, kind: store.Kind) -> store.Published:
             return store.publish(conn, region, found, software=__version__, published_at=now, kind=kind)
 
         run = store_run(assessment, "observed")
+        note(run_id=run.run_id)
         ahead = {each.day: store_run(each, "outlook") for each in outlooks}
         messages: list[AlertMessage] = []
         if day == store.newest_day(conn, region):
@@ -277,6 +279,8 @@ def publish(
             release.queue(conn, region, settings, messages, now)
         if dry_run:
             conn.rollback()
+        else:
+            log.debug("%s %s: run %d, %d messages", region.name, day, run.run_id, len(messages))
     if messages and not dry_run:
         release.save_files(settings, region.name, now)
     return Publication(run.run_id, run.repeated, run.exposure, tuple(ahead), tuple(messages))

@@ -27,6 +27,11 @@ def about(**facts: Any) -> Iterator[None]:
         _ABOUT.reset(token)
 
 
+def note(**facts: Any) -> None:
+    """Add to what is said around it: facts that were not known when it began, such as the run_id."""
+    _ABOUT.set(_ABOUT.get() | facts)
+
+
 class JsonLines(logging.Formatter):
     """A line of log as a JSON object: at, level, logger, message, what it is about, and error where there is one."""
 

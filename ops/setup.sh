@@ -43,3 +43,21 @@ if [ -z "${LSWARN_DATABASE_URL:-}" ] && ! has_postgis; then
     install "PostgreSQL with PostGIS" postgresql-postgis
     has_postgis || stop "PostGIS is still missing under /usr/share/postgresql. Run:  sudo apt-get install postgresql-postgis"
 fi
+
+# What the map is drawn with, from npm by its lock, so that a control room without the Internet has it too.
+vendor=lswarn/web/static/vendor
+lock=$(sha256sum ops/map/package-lock.json | cut -d' ' -f1)
+if [ "$(cat "$vendor/locked" 2>/dev/null)" != "$lock" ]; then
+    command -v npm >/dev/null || install "npm, which fetches what the map is drawn with," npm
+    say "fetching MapLibre GL by ops/map/package-lock.json"
+    fetched=$(mktemp -d)
+    trap 'rm -rf "$fetched"' EXIT
+    cp ops/map/package.json ops/map/package-lock.json ops/map/.npmrc "$fetched"
+    (cd "$fetched" && npm ci --silent) || stop "npm could not fetch MapLibre GL; the line above says why"
+    mkdir -p "$vendor"
+    for each in maplibre-gl.mjs maplibre-gl-worker.mjs maplibre-gl.css; do
+        cp "$fetched/node_modules/maplibre-gl/dist/$each" "$vendor/$each"
+    done
+    cp "$fetched/node_modules/maplibre-gl/LICENSE.txt" "$vendor/LICENSE.txt"
+    echo "$lock" >"$vendor/locked"
+fi

@@ -236,7 +236,7 @@ def decide(
         found = tuple(hits.get(area_id, ()))
         old = before.get(area_id, AlertState(area_id, Level.NONE, day))
         floor = expected.get(area_id, Level.NONE)
-        stays = _stays(old, near.get(area_id, ()), rules)
+        stays = _stays(old, found, near.get(area_id, ()), rules)
         state, held = _next(day, old, found, area_id in complete, floor, stays, rules)
         state, change = _tell(day, old, state, found, held, rules, now)
         changes += change
@@ -286,9 +286,12 @@ def _worst(
     return worst, hits[worst]
 
 
-def _stays(old: AlertState, near: Sequence[Hit], rules: Alerts) -> Level:
-    """The level let stay for the places an alert was given for, by the zones of high class and above they lie in."""
-    given_for = old.told | {hit.key for hit in old.held}
+def _stays(old: AlertState, hits: Sequence[Hit], near: Sequence[Hit], rules: Alerts) -> Level:
+    """The level let stay for the places an alert is given for, by the zones of high class and above they lie in.
+
+    What is hit today is among them: people are told of it today, and the day asked again must come to the same.
+    """
+    given_for = old.told | {hit.key for hit in (*old.held, *hits)}
     return min(old.level, level_of([hit for hit in near if hit.key in given_for], rules))
 
 

@@ -22,7 +22,7 @@ from lswarn.cli.options import DAY, DaskAddress, Json, RegionPath, clock, region
 from lswarn.db import retention, server, status, store
 from lswarn.db.engine import database_url, migrate, open_database, shown, transaction
 from lswarn.errors import LswarnError, RegionError
-from lswarn.logs import about, json_handler
+from lswarn.logs import json_handler
 from lswarn.sections import FACTORS
 from lswarn.settings import load_settings
 from lswarn.terminal import err, progress, say, show_facts, show_table
@@ -78,7 +78,9 @@ def _top(
     # Before the settings are read: what is wrong with them is said by the command.
     as_json = os.environ.get("LSWARN_LOG", "").lower() == "json"
     handler = json_handler() if as_json else RichHandler(console=err, show_path=False)
-    logging.basicConfig(level=logging.WARNING, format=None if as_json else "%(message)s", handlers=[handler])
+    if not as_json:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("lswarn").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

@@ -7,11 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from lswarn.cli.options import DAY, Json, RegionPath, clock, region_of
+from lswarn.db import reports
+from lswarn.db.engine import open_database, transaction
 from lswarn.sections import Inventory
 from lswarn.settings import load_settings
 from lswarn.terminal import progress, say, show_facts, show_table
 
-events_app = typer.Typer(help="Landslides that happened: take new ones in.", no_args_is_help=True)
+events_app = typer.Typer(
+    help="Landslides that happened: take new ones in, and decide about reported ones.", no_args_is_help=True
+)
+
+ReportId = Annotated[str, typer.Argument(metavar="REPORT", help="Its id in `lswarn events reports`.")]
+By = Annotated[str, typer.Option(help="Who decides; it is kept.", show_default=False)]
 
 
 def verify(
@@ -104,3 +111,46 @@ def events_import(
     )
     told = groundwork.load_landslides(found, settings, clock().date(), inventory=inventory, prefix=prefix)
     show_facts(told, as_json)
+
+
+@events_app.command("reports")
+def events_reports(
+    region: RegionPath = None,
+    every: Annotated[bool, typer.Option("--all", help="Those that were decided about too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Landslides that people reported over the web and that wait for somebody to confirm them, the newest first."""
+    settings = load_settings()
+    found = region_of(region, settings)
+    with transaction(open_database(settings)) as conn:
+        told, _ = reports.find_reports(conn, region=found.name, waiting=not every)
+    show_table([vars(each) for each in told], as_json)
+
+
+@events_app.command("confirm")
+def events_confirm(report: ReportId, by: By, region: RegionPath = None) -> None:
+    """Let a reported landslide count: it may teach, and warnings are judged by it.
+
+    Example: lswarn events confirm report-0123456789abcdef --by "A. Duty"
+    """
+    _decide(report, by, region, confirmed=True)
+    say(f"{report} is confirmed; the next training may learn from it")
+
+
+@events_app.command("dismiss")
+def events_dismiss(report: ReportId, by: By, region: RegionPath = None) -> None:
+    """Keep a reported landslide from counting: it was none, or is known already.
+
+    Example: lswarn events dismiss report-0123456789abcdef --by "A. Duty"
+    """
+    _decide(report, by, region, confirmed=False)
+    say(f"{report} is dismissed; it teaches nothing")
+
+
+def _decide(report: str, by: str, region: Path | None, *, confirmed: bool) -> None:
+    if not by.strip():
+        raise typer.BadParameter("--by must name somebody")
+    settings = load_settings()
+    found = region_of(region, settings)
+    with transaction(open_database(settings)) as conn:
+        reports.mark_report(conn, found.name, report, confirmed=confirmed, by=by.strip(), at=clock())

@@ -22,9 +22,7 @@ PART = """
       AND part.geometry && ST_MakeEnvelope(:west, :south, :east, :north, 4326)"""
 
 EXPOSURE = {
-    "road": PART.format(
-        asset="road", ref="asset.ref", measured="round(part.length_m::numeric, 1) AS length_m"
-    ),
+    "road": PART.format(asset="road", ref="asset.ref", measured="round(part.length_m::numeric, 1) AS length_m"),
     "settlement": PART.format(
         asset="settlement",
         ref="''",

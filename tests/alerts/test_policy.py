@@ -549,6 +549,15 @@ class TestStayingLaws:
         for near, far in zip(with_near, without, strict=True):
             assert level_in(near.after) >= level_in(far.after)
 
+    def test_a_place_that_is_told_of_today_counts_today(self) -> None:
+        """Else the same day asked again would find one more place that holds the alert than it did at first."""
+        one, two, three = (Hit("settlement", name, name, "", 0, 6, 0.9) for name in "xyz")
+        opened = decide(DAY, {}, {"a": [one, two]}, EVERYWHERE, RULES).after
+        first = decide(DAY + timedelta(1), opened, {"a": [three]}, EVERYWHERE, RULES, near={"a": [one, three]})
+        assert first.after["a"].below[-1].stays is Level.RED
+        again = decide(DAY + timedelta(1), first.after, {"a": [three]}, EVERYWHERE, RULES, near={"a": [one, three]})
+        assert again == Decision((), first.after)
+
     @given(nears, rulebooks, st.integers(0, 3))
     def test_the_same_day_again_changes_nothing(self, days, rules, stay_days) -> None:
         rules = rules.model_copy(update={"stay_days": stay_days})

@@ -4,6 +4,9 @@ from datetime import timedelta
 
 import pytest
 from distributed import LocalCluster
+from prefect.automations import Automation
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.testing.utilities import prefect_test_harness
 
@@ -11,6 +14,8 @@ from flows.daily import daily
 from flows.deliver import deliver
 from flows.drill import drill
 from flows.hindcast import hindcast
+from flows.installation import POOLS
+from flows.installation import main as install
 from flows.retention import retention
 from flows.retrain import retrain
 from flows.runner import task_runner
@@ -83,3 +88,18 @@ def test_drill(house):
     before = house.rows()
     assert "drill in cross-mountain, 3 messages" in drill(area="cross-mountain")
     assert len(house.rows()["message"]) == len(before["message"]) + 3
+
+
+def test_an_installation_is_brought_up_to_date_and_not_doubled(monkeypatch, capsys):
+    for address in ("http://127.0.0.1:9/first", "http://127.0.0.1:9/second"):
+        monkeypatch.setenv("LSWARN_OPERATORS_WEBHOOK", address)
+        install()
+    with get_client(sync_client=True) as client:
+        assert {pool.name for pool in client.read_work_pools()} >= set(POOLS)
+        found = [each.name for each in client.read_automations() if each.name.startswith("lswarn:")]
+    assert len(found) == len(set(found)) == 3
+    late = Automation.read(name="lswarn: tell of late days")
+    block = CustomWebhookNotificationBlock.load("operators")
+    assert block.url == "http://127.0.0.1:9/second"
+    assert late.actions[0].block_document_id == block._block_document_id
+    assert "/second" not in capsys.readouterr().out
