@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font, get_font_names
 from matplotlib.lines import Line2D
@@ -155,9 +155,15 @@ def _parts(geometries: Iterable[BaseGeometry], dimension: int) -> list[BaseGeome
 
 def _fill(axes: Axes, geometries: Iterable[BaseGeometry], **look: Any) -> None:
     # Holes stay open because they turn the other way than their shell.
-    shapes = [shapely.geometry.polygon.orient(part) for part in _parts(geometries, 2)]
-    rings = ([Path(ring.coords, closed=True) for ring in (shape.exterior, *shape.interiors)] for shape in shapes)
-    axes.add_collection(PatchCollection([PathPatch(Path.make_compound_path(*r)) for r in rings], **look))
+    shapes = shapely.orient_polygons(_parts(geometries, 2))
+    points, ring = shapely.get_coordinates(shapely.get_rings(shapes), return_index=True)
+    if not len(points):
+        return
+    ends = ring[1:] != ring[:-1]
+    codes = np.full(len(points), Path.LINETO)
+    codes[np.r_[True, ends]], codes[np.r_[ends, True]] = Path.MOVETO, Path.CLOSEPOLY
+    # All in one patch: one for each would take longer than the rest of the day where a whole country is wet.
+    axes.add_patch(PathPatch(Path(points, codes), **look))
 
 
 def _stroke(axes: Axes, geometries: Iterable[BaseGeometry], **look: Any) -> None:

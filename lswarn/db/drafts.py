@@ -263,9 +263,8 @@ def find_sent(conn: Connection, message_id: int) -> Sent | None:
     query = text("""
         SELECT message.region, message.run_id, message.alert_id, cap_rules, released_at,
                ST_AsBinary(coalesce(area.geometry, everywhere.geometry)) AS area,
-               (SELECT ST_AsBinary(ST_UnaryUnion(ST_Collect(zone.geometry))) FROM lswarn.susceptibility_zone AS zone
-                WHERE zone.run_id = message.run_id AND class = 5 AND ST_Intersects(zone.geometry, area.geometry)
-               ) AS zones
+               (SELECT ST_AsBinary(ST_Collect(zone.geometry)) FROM lswarn.susceptibility_zone AS zone
+                WHERE zone.run_id = message.run_id AND class = 5 AND zone.geometry && area.geometry) AS zones
         FROM lswarn.alert_message AS message
         LEFT JOIN lswarn.alert AS alert ON alert.id = alert_id
         LEFT JOIN lswarn.warning_area AS area ON area.id = alert.area_id

@@ -44,6 +44,9 @@ FINDINGS = (
 )
 """What a run found, in an order in which it can be deleted. Shapes and tiles stay, for other runs may name them."""
 
+MOST_ROADS = 3_000
+"""Roads that a map shows for orientation, the longest; exposed ones are all on it."""
+
 EVENTS = "event-"
 """What the id of a landslide begins with that a made region reports of its days."""
 
@@ -87,7 +90,7 @@ class MapLayers:
 
     Attributes:
         area: the warning area. `zones`: class, geometry, within its bounding box.
-        roads: name, ref, exposed, geometry: every road there whole, and its stretches in zones once more as exposed.
+        roads: name, ref, exposed, geometry: the longest roads there whole, and all stretches in zones as exposed.
         settlements: name, exposed, geometry.
     """
 
@@ -286,8 +289,10 @@ def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
             WHERE run_id = :run_id ORDER BY class, zone.id""",
         "roads": """
             SELECT name, ref, exposed, geometry
-            FROM (SELECT road.id, name, ref, false AS exposed, road.geometry FROM lswarn.road AS road
-                  WHERE region = :region AND retired_at IS NULL
+            FROM ((SELECT road.id, name, ref, false AS exposed, road.geometry FROM lswarn.road AS road
+                   WHERE region = :region AND retired_at IS NULL
+                     AND geometry && (SELECT geometry FROM lswarn.warning_area WHERE id = :area)
+                   ORDER BY length_m DESC, id LIMIT :most_roads)
                   UNION ALL
                   SELECT road.id, name, ref, true, part.geometry FROM lswarn.road_exposure AS part
                   JOIN lswarn.road AS road ON road.id = road_id
@@ -310,7 +315,7 @@ def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
     area = layer("area")
     if area.empty:
         raise DatabaseError(f"run {run_id} knows no warning area {area_id}")
-    facts |= {"area": int(area["id"].iloc[0]), "region": str(area["region"].iloc[0])}
+    facts |= {"area": int(area["id"].iloc[0]), "region": str(area["region"].iloc[0]), "most_roads": MOST_ROADS}
     return MapLayers(area.geometry.iloc[0], layer("zones"), layer("roads"), layer("settlements"))
 
 

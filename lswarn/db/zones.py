@@ -24,6 +24,10 @@ FOUND = Table(
 )
 """The zones that are being recorded, in their order."""
 
+UNTOLD = 5_000
+"""New shapes from which on the planner is told of them at once: else it takes a wet country for a dry one, and asks each
+zone about each area."""
+
 NEW = """
     SELECT number FROM found
     WHERE NOT EXISTS (SELECT FROM lswarn.zone_shape AS shape WHERE shape.digest = found.digest)
@@ -77,6 +81,8 @@ def record_zones(conn: Connection, region: Region, run_id: int, assets_digest: s
     fresh = ((region.name, digest, outline) for digest, outline in new.items())
     copy_rows(conn, tables.zone_shape, ["region", "digest", "geometry"], fresh, ["text", "bytea", "bytea"])
     conn.execute(text(POINT), {"run_id": run_id})
+    if len(new) > UNTOLD:
+        conn.execute(text("ANALYZE lswarn.run_zone, lswarn.zone_shape"))
     return before
 
 

@@ -2,7 +2,7 @@
 
     /tiles/{region}/relief/{z}/{x}/{y}.png      256 × 256, black in shadow and white in light, transparent where level
 
-It goes over whatever is drawn of a day, dark or light. It says nothing of landslides: where there is no terrain, level ground is shown.
+It goes over whatever is drawn of a day, and says nothing of landslides: without terrain it shows level ground.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
+from morecantile import Tile
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.errors import RasterioError
@@ -28,7 +29,7 @@ from lswarn.web.deps import Config
 from lswarn.web.painting import TILE
 from lswarn.web.problems import Problem
 from lswarn.web.rasters import MERCATOR, inside
-from lswarn.web.tiles import SOON, At, Name, find_standing
+from lswarn.web.tiles import At, Name, find_standing
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["tiles"])
@@ -36,6 +37,7 @@ router = APIRouter(tags=["tiles"])
 MAX_ZOOM = 15
 """Beyond it a browser stretches what it has: the terrain has 30 m a cell."""
 KEEP = "public, max-age=3600"
+SOON = "public, max-age=60"
 SUN_FROM_DEG, SUN_HEIGHT_DEG = 315.0, 45.0
 STYLE = 1
 """Raised whenever the same terrain would give another picture."""
@@ -79,8 +81,8 @@ def load_heights(path: Path, z: int, x: int, y: int) -> tuple[NDArray[np.float32
     Raises:
         OSError, RasterioError, RioTilerError: the file cannot be read.
     """
-    bounds = MERCATOR.bounds(x, y, z)
-    box = MERCATOR.xy_bounds(x, y, z)
+    tile = Tile(x, y, z)
+    bounds, box = MERCATOR.bounds(tile), MERCATOR.xy_bounds(tile)
     pixel_m = (box.right - box.left) / TILE * math.cos(math.radians((bounds.top + bounds.bottom) / 2))
     nothing = np.full((TILE + 2, TILE + 2), np.nan, np.float32)
     with _AT_ONCE, Reader(os.fspath(path), tms=MERCATOR) as reader:

@@ -58,6 +58,7 @@ def region_of(folder: Path, side: int) -> Region:
     }
     raw["subscribers"] = [{"name": "archive", "channel": "file", "address": str(folder / "told")}]
     raw["model"] = {"network": "blend"}
+    raw["alerts"] = {"min_zone_m2": 10_000}  # who warns a whole country warns of no smaller zones
     return Region.model_validate(raw)
 
 

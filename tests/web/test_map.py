@@ -292,6 +292,13 @@ def test_every_word_that_is_asked_for_is_there() -> None:
     assert asked - there == set()
 
 
+def test_all_of_the_page_is_asked_for_at_once() -> None:
+    named = set(re.findall(r'modulepreload" href="/static/([^"]+)"', (STATIC / "index.html").read_text()))
+    assert named == {
+        f"{file.parent.name}/{file.name}" for file in STATIC.glob("[jlv]*/*.*js") if "worker" not in file.name
+    }
+
+
 def test_light_and_dark_as_the_device_has_it_or_as_it_is_chosen(look: Open) -> None:
     page = look()
     paper = "getComputedStyle(document.querySelector('.panel')).backgroundColor"
