@@ -22,7 +22,7 @@ from lswarn.settings import Settings, load_settings
 
 
 @task(retries=3, retry_delay_seconds=DOOR_DELAYS_S, retry_condition_fn=time_may_heal, cache_policy=NO_CACHE)
-def ingest(region: Region, settings: Settings, day: date, now: datetime) -> RainWindow:
+def ingest(region: Region, settings: Settings, day: date | None, now: datetime) -> RainWindow:
     """Door: network, disk, database."""
     return line.ingest(region, settings, day, now)
 
@@ -56,7 +56,7 @@ def daily(region: Path | None = None, day: date | None = None, lead_days: int = 
 
     Args:
         region: region.toml or its folder; left out, LSWARN_REGION.
-        day: UTC day; left out, yesterday.
+        day: UTC day; left out, yesterday, or the newest that is due.
         lead_days: also an outlook of so many days, 0 to 3.
 
     Returns:
@@ -65,7 +65,7 @@ def daily(region: Path | None = None, day: date | None = None, lead_days: int = 
     settings = load_settings()
     watched = find_region(region, settings.region)
     now = datetime.now(UTC)
-    window = ingest(watched, settings, day or line.yesterday(now), now)
+    window = ingest(watched, settings, day, now)
     ahead = ingest_outlook(watched, settings, window.day, lead_days, now) if lead_days else []
     assessing = [assess.submit(watched, on_a_worker(settings), each) for each in (window, *ahead)]
     assessment, *outlooks = (each.result() for each in assessing)

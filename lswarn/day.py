@@ -31,7 +31,7 @@ from lswarn.hazard.critical import CriticalLayers, open_layers
 from lswarn.logs import about, note
 from lswarn.priming import prime
 from lswarn.rain.grade import Grade
-from lswarn.rain.products import due_at, grade_of
+from lswarn.rain.products import due_at, grade_of, newest_due
 from lswarn.rain.window import RainWindow, window_days
 from lswarn.region import Region
 from lswarn.settings import Settings
@@ -96,22 +96,31 @@ def yesterday(now: datetime) -> date:
 # ── ingest ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ingest(region: Region, settings: Settings, day: date, now: datetime) -> RainWindow:
+def ingest(region: Region, settings: Settings, day: date | None, now: datetime) -> RainWindow:
     """Fetch what the window of a day lacks or has only in a lesser product, and sum it.
 
     Every day of the window is looked at again at every run, so that an early product gives way to the late one, and an
     old version to a new one. A product that cannot be had is logged, and the next one tried; what stays missing shows
     in the grade.
 
+    Args:
+        day: UTC day; left out, yesterday, or the newest day that is due where every product takes longer.
+
     Raises:
-        NotYetPublished: the day itself is not out, and not yet due either: come back later.
+        NotYetPublished: the day that was asked for is not out, and not yet due either: come back later.
         IncompleteWindow: nothing has ever been archived.
     """
-    fetch_days(region, settings, window_days(day), now)
-    due = min(due_at(source, day) for source in region.rain.sources)
-    if now < due and not archived_days(region, settings, [day]):
-        raise NotYetPublished(f"the rain of {day} is due at {due:%Y-%m-%d %H:%M} UTC; run again then")
-    return window_of(region, settings, day)
+    wanted = day or yesterday(now)
+    fetch_days(region, settings, window_days(wanted), now)
+    due = min(due_at(source, wanted) for source in region.rain.sources)
+    if now < due and not archived_days(region, settings, [wanted]):
+        told = f"the rain of {wanted} is due at {due:%Y-%m-%d %H:%M} UTC"
+        if day is not None:
+            raise NotYetPublished(f"{told}; run again then")
+        wanted = newest_due(region.rain.sources, now)
+        log.info("%s: %s; taking %s, the newest day that is due", region.name, told, wanted)
+        fetch_days(region, settings, window_days(wanted), now)
+    return window_of(region, settings, wanted)
 
 
 def ingest_outlook(

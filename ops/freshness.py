@@ -17,7 +17,6 @@ ops/runbook.md.
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from lswarn.db.reading import reading
 from lswarn.db.status import Status, find_status
 from lswarn.db.unsent import Unsent, find_unsent
 from lswarn.errors import DatabaseError, DeliveryError, LswarnError
-from lswarn.rain.products import due_at
+from lswarn.rain.products import newest_due
 from lswarn.region import Region, find_region
 from lswarn.sections import RainSource
 from lswarn.settings import Settings, load_settings
@@ -58,9 +57,7 @@ def due_day(sources: Sequence[RainSource], now: datetime, grace_h: float = GRACE
 
     A day is published with the first product there is, and again with every better one.
     """
-    yesterday = (now.astimezone(UTC) - timedelta(days=1)).date()
-    expected_at = min(due_at(source, yesterday) for source in sources) + timedelta(hours=grace_h)
-    return yesterday - timedelta(days=max(0, math.ceil((expected_at - now) / timedelta(days=1))))
+    return newest_due(sources, now - timedelta(hours=grace_h))
 
 
 def judge(status: Status, unsent: Unsent, due: date, now: datetime) -> Iterator[Finding]:

@@ -284,6 +284,14 @@ def test_rain_that_is_not_due_yet_is_waited_for(house):
         house.assess(day + timedelta(days=1), too_early)
 
 
+def test_where_every_product_takes_longer_the_newest_day_that_is_due_is_run(house):
+    """A region that knows only a slow product would never be warned of anything else."""
+    day = house.world.days[0]
+    house.publish(day)
+    early = datetime.combine(day + timedelta(days=2), time(1), UTC)
+    assert line.ingest(house.region, house.settings, None, early).day == day
+
+
 def test_a_mail_server_that_is_down_holds_up_no_run_and_loses_no_mail(house):
     first_warning(house)
     with create_server(("127.0.0.1", 0)) as probe:

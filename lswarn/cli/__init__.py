@@ -177,7 +177,7 @@ def run(
     region: RegionPath = None,
     date_: Annotated[
         datetime | None,
-        typer.Option("--date", formats=DAY, help="UTC day; left out: yesterday.", show_default=False),
+        typer.Option("--date", formats=DAY, help="UTC day; left out: yesterday, or the newest that is due.", show_default=False),
     ] = None,
     lead: Annotated[int, typer.Option(min=0, max=3, help="Also an outlook of so many days, by forecast rain.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, publish and send nothing.")] = False,
@@ -202,7 +202,7 @@ def run(
     settings = load_settings(dask=dask)
     found = region_of(region, settings)
     now = clock()
-    window = day.ingest(found, settings, date_.date() if date_ else day.yesterday(now), now)
+    window = day.ingest(found, settings, date_.date() if date_ else None, now)
     ahead = day.ingest_outlook(found, settings, window.day, lead, now) if lead else []
     with progress("blocks", None) as advance:
         assessment, *outlooks = (

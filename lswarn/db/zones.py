@@ -25,8 +25,8 @@ FOUND = Table(
 """The zones that are being recorded, in their order."""
 
 UNTOLD = 5_000
-"""New shapes from which on the planner is told of them at once: else it takes a wet country for a dry one, and asks each
-zone about each area."""
+"""New shapes from which on the planner is told of them at once: else it takes a wet country for a dry one, and asks
+each zone about each area."""
 
 NEW = """
     SELECT number FROM found

@@ -86,11 +86,11 @@ class _Tile:
         frame = _frame(self.layers.grid, tile)
         near = np.sort(self.tree.query(frame))
         shape, row, col = _touched(near, self.shapes, frame, self.layers.grid, tile)
-        return _least(self.layers, tile, shape, row, col) if shape.size else None
+        return _least(self.layers, tile, near, shape, row, col) if shape.size else None
 
 
 Touched = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-"""Shape, row and column within a tile; a cell may be there twice."""
+"""Which of the shapes near, row and column within a tile; a cell may be there twice."""
 
 
 def _frame(grid: Grid, tile: Block) -> BaseGeometry:
@@ -106,8 +106,8 @@ def _touched(
     """The cells of a tile that shapes touch."""
     cut = shapely.clip_by_rect(shapes[near], *frame.bounds)
     lines = shapely.get_dimensions(shapes[near]) == 1
-    found = [_crossed(near[lines], cut[lines], grid, tile)]
-    for number, part in zip(near[~lines], cut[~lines], strict=True):
+    found = [_crossed(np.flatnonzero(lines), cut[lines], grid, tile)]
+    for number, part in zip(np.flatnonzero(~lines), cut[~lines], strict=True):
         if not part.is_empty:
             rows, cols = _covered(part, grid, tile)
             found.append((np.full(rows.size, number), rows, cols))
@@ -176,44 +176,56 @@ def _covered(part: BaseGeometry, grid: Grid, tile: Block) -> tuple[NDArray[np.in
 
 
 def _least(
-    layers: Layers, tile: Block, shape: NDArray[np.int64], row: NDArray[np.int64], col: NDArray[np.int64]
+    layers: Layers,
+    tile: Block,
+    near: NDArray[np.int64],
+    shape: NDArray[np.int64],
+    row: NDArray[np.int64],
+    col: NDArray[np.int64],
 ) -> LeastCritical:
     """The least of each shape in each square of a tile."""
-    across = -(-layers.grid.width // SQUARE_CELLS)
-    square = (tile.row + row) // SQUARE_CELLS * across + (tile.col + col) // SQUARE_CELLS
-    numbers, shape = np.unique(shape, return_inverse=True)
-    squares, square = np.unique(square, return_inverse=True)
-    group = (shape * len(squares) + square).astype(np.uint64)
-    cell = (row * TILE_CELLS + col).astype(np.uint64)
-    tables = []
-    for warned in WARNED:
-        critical = layers.read(warned, tile.row // TILE_CELLS, tile.col // TILE_CELLS)[row, col].astype(np.uint64)
-        # One number to be sorted by: the group, then the critical rain, then the cell, of which there are 2^18.
-        order = np.sort((group << np.uint64(34)) | (critical << np.uint64(18)) | cell)
-        of = order >> np.uint64(34)
-        first = np.flatnonzero(np.r_[True, of[1:] != of[:-1]])
-        last = np.r_[first[1:], len(order)] - 1
-        least, most = ((order[at] >> np.uint64(18)) & np.uint64(0xFFFF) for at in (first, last))
-        where = order[first] & np.uint64(0x3FFFF)
-        tables.append(
-            (
-                of[first],
-                np.full(len(first), warned),
-                least,
-                most == UNKNOWN,
-                tile.row + where // np.uint64(TILE_CELLS),
-                tile.col + where % np.uint64(TILE_CELLS),
-            )
-        )
-    of, classes, least, doubt, rows, cols = (np.concatenate(values) for values in zip(*tables, strict=True))
-    sequence = np.lexsort((classes, of))
-    of = of[sequence].astype(np.int64)
+    down, across = -(-tile.height // SQUARE_CELLS), -(-tile.width // SQUARE_CELLS)
+    group = (shape * down + row // SQUARE_CELLS) * across + col // SQUARE_CELLS
+    groups = len(near) * down * across
+    found = [
+        _lowest(group, layers.read(warned, tile.row // TILE_CELLS, tile.col // TILE_CELLS), row, col, groups)
+        for warned in WARNED
+    ]
+    met = np.flatnonzero(found[0][0] < _NOTHING)
+    # A row a group and class, group by group.
+    order = np.column_stack([least[met] for least, _ in found]).ravel()
+    doubt = np.column_stack([unknown[met] for _, unknown in found]).ravel()
+    of = np.repeat(met, len(WARNED))
+    square_row, square_col = np.divmod(of % (down * across), across)
+    first = tile.row // SQUARE_CELLS + square_row, tile.col // SQUARE_CELLS + square_col
+    cell = order % TILE_CELLS**2
     return LeastCritical(
-        numbers[of // len(squares)],
-        squares[of % len(squares)].astype(np.int32),
-        classes[sequence].astype(np.uint8),
-        least[sequence].astype(np.uint16),
-        doubt[sequence].astype(bool),
-        rows[sequence].astype(np.int32),
-        cols[sequence].astype(np.int32),
+        near[of // (down * across)],
+        (first[0] * -(-layers.grid.width // SQUARE_CELLS) + first[1]).astype(np.int32),
+        np.tile(np.array(WARNED, np.uint8), len(met)),
+        (order // TILE_CELLS**2).astype(np.uint16),
+        doubt,
+        (tile.row + cell // TILE_CELLS).astype(np.int32),
+        (tile.col + cell % TILE_CELLS).astype(np.int32),
     )
+
+
+_NOTHING = np.iinfo(np.int64).max
+
+
+@njit(nogil=True, cache=True)
+def _lowest(
+    group: NDArray[np.int64],
+    critical: NDArray[np.uint16],
+    row: NDArray[np.int64],
+    col: NDArray[np.int64],
+    groups: int,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
+    """The least critical rain of each group with its cell, as one number, and whether any of its cells is unknown."""
+    least, doubt = np.full(groups, _NOTHING), np.zeros(groups, np.bool_)
+    for i in range(len(group)):
+        rain = critical[row[i], col[i]]
+        order = np.int64(rain) * TILE_CELLS**2 + row[i] * TILE_CELLS + col[i]
+        least[group[i]] = min(least[group[i]], order)
+        doubt[group[i]] |= rain == UNKNOWN
+    return least, doubt

@@ -4,6 +4,7 @@ Pure. What moves (the letter of a version, the suffix of a file) is never built 
 that are there.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -162,6 +163,14 @@ def due_at(source: RainSource, day: date, issue: date | None = None) -> datetime
     else:
         start, ends_h = day, known.ends_h if known else 24.0
     return datetime.combine(start, time(), UTC) + timedelta(hours=ends_h + latency_h)
+
+
+
+def newest_due(sources: Sequence[RainSource], now: datetime) -> date:
+    """The newest day of which one of some products is due by now."""
+    yesterday = (now.astimezone(UTC) - timedelta(days=1)).date()
+    wait = min(due_at(source, yesterday) for source in sources) - now
+    return yesterday - timedelta(days=max(0, math.ceil(wait / timedelta(days=1))))
 
 
 def choose(files: Sequence[File], there: Iterable[str]) -> list[tuple[str, str]]:
