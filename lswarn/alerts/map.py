@@ -15,11 +15,11 @@ import numpy as np
 import shapely
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font, get_font_names
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, PathPatch
+from matplotlib.patches import Patch
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
@@ -70,6 +70,7 @@ def area_map(
     """
     frame, stretch = _frame(area, [*_split(settlements)[0].geometry, *_split(roads)[0].geometry])
     west, south, east, north = frame
+    zones, roads, settlements = (_seen(layer, frame) for layer in (zones, roads, settlements))
     map_in = _MAP_IN * (north - south) / ((east - west) * stretch)
     title = _folded(title, 50)
     band = _folded(f"Made-up data: {made}", 88) if made else ""
@@ -141,6 +142,12 @@ def _draw(
     _stroke(axes, [area.boundary], **_AREA_LINE, zorder=11)
 
 
+def _seen(layer: gpd.GeoDataFrame, frame: Box) -> gpd.GeoDataFrame:
+    """What of a layer lies in the frame."""
+    west, south, east, north = frame
+    return layer.cx[west:east, south:north]
+
+
 def _split(assets: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     exposed = assets["exposed"].astype(bool)
     return assets[exposed], assets[~exposed]
@@ -156,14 +163,16 @@ def _parts(geometries: Iterable[BaseGeometry], dimension: int) -> list[BaseGeome
 def _fill(axes: Axes, geometries: Iterable[BaseGeometry], **look: Any) -> None:
     # Holes stay open because they turn the other way than their shell.
     shapes = shapely.orient_polygons(_parts(geometries, 2))
-    points, ring = shapely.get_coordinates(shapely.get_rings(shapes), return_index=True)
+    rings, of_shape = shapely.get_rings(shapes, return_index=True)
+    points, of_ring = shapely.get_coordinates(rings, return_index=True)
     if not len(points):
         return
-    ends = ring[1:] != ring[:-1]
+    ends = of_ring[1:] != of_ring[:-1]
     codes = np.full(len(points), Path.LINETO)
     codes[np.r_[True, ends]], codes[np.r_[ends, True]] = Path.MOVETO, Path.CLOSEPOLY
-    # All in one patch: one for each would take longer than the rest of the day where a whole country is wet.
-    axes.add_patch(PathPatch(Path(points, codes), **look))
+    starts = np.flatnonzero(np.diff(of_shape[of_ring])) + 1
+    paths = [Path(*part) for part in zip(np.split(points, starts), np.split(codes, starts), strict=True)]
+    axes.add_collection(PathCollection(paths, **look))
 
 
 def _stroke(axes: Axes, geometries: Iterable[BaseGeometry], **look: Any) -> None:
