@@ -144,10 +144,10 @@ unit worker "${quick[@]}"
 await "it is made up for, fails, for its region was never built, and operators were told" told "daily-unready is Failed"
 
 say "Prefect and its worker go away, and a day comes due by schedule meanwhile"
-due daily/daily-demo 15 "$day"
 end worker
+due daily/daily-demo 12 "$day"
 end prefect
-sleep 10
+sleep 12
 unit prefect "${quick[@]}"
 unit worker "${quick[@]}"
 unit train

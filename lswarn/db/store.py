@@ -310,7 +310,11 @@ def find_map_layers(conn: Connection, run_id: int, area_id: str) -> MapLayers:
     }
 
     def layer(name: str) -> gpd.GeoDataFrame:
-        return gpd.read_postgis(text(queries[name]), conn, geom_col="geometry", crs=4326, params=facts)
+        # Shapes all at once: geopandas reads them one by one.
+        rows = conn.execute(text(queries[name]), facts)
+        found = pd.DataFrame([tuple(row) for row in rows], columns=list(rows.keys()))
+        shapes = shapely.from_wkb(found.pop("geometry").to_numpy())
+        return gpd.GeoDataFrame(found, geometry=shapes, crs=4326)
 
     area = layer("area")
     if area.empty:
