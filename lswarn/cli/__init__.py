@@ -177,7 +177,9 @@ def run(
     region: RegionPath = None,
     date_: Annotated[
         datetime | None,
-        typer.Option("--date", formats=DAY, help="UTC day; left out: yesterday, or the newest that is due.", show_default=False),
+        typer.Option(
+            "--date", formats=DAY, help="UTC day; left out: yesterday, or the newest that is due.", show_default=False
+        ),
     ] = None,
     lead: Annotated[int, typer.Option(min=0, max=3, help="Also an outlook of so many days, by forecast rain.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do it all, publish and send nothing.")] = False,

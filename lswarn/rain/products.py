@@ -165,7 +165,6 @@ def due_at(source: RainSource, day: date, issue: date | None = None) -> datetime
     return datetime.combine(start, time(), UTC) + timedelta(hours=ends_h + latency_h)
 
 
-
 def newest_due(sources: Sequence[RainSource], now: datetime) -> date:
     """The newest day of which one of some products is due by now."""
     yesterday = (now.astimezone(UTC) - timedelta(days=1)).date()
