@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does an installation work as it is shipped? Prefect server, workers and web server as deploy/systemd starts them, on the loopback
 # and in a scratch folder: a region is enrolled, its day fires by schedule, people are told, the map is served. Then what must be
-# noticed: a region whose day fails, and a day that was due while Prefect was away. About two minutes; it leaves nothing behind.
+# noticed: a region whose day fails, and a day that was due while Prefect was away. Two to three minutes; it leaves nothing behind.
 #
 #   ops/smoke.sh          exit code 0: all of it worked; else what did not, with the last lines of every log
 set -euo pipefail

@@ -282,6 +282,12 @@ def test_a_name_is_only_ever_a_name(change: AlertChange, briefing: Briefing, roa
     assert len(etree.fromstring(xml).findall(".//{*}area")) == 2
 
 
+def test_a_sender_of_blanks_has_no_name(opened: AlertMessage) -> None:
+    xml = to_xml(document(opened, Cap(sender_name="\x85\n")))
+    check(xml)
+    assert b"senderName" not in xml
+
+
 class TestCheck:
     @pytest.fixture
     def xml(self, opened: AlertMessage) -> str:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-import shapely
 from lxml import etree
 from shapely.geometry.base import BaseGeometry
 
-from lswarn.alerts.cap.polygons import Ring, outward_rings
+from lswarn.alerts.cap.polygons import Ring, inside, outward_rings
 from lswarn.alerts.message import AlertMessage
 from lswarn.alerts.policy import Kind, Level
-from lswarn.alerts.words import name_of
+from lswarn.alerts.words import name_of, one_line
 from lswarn.errors import CapError
 from lswarn.sections import Cap
 
@@ -200,12 +199,12 @@ def cap_of(
     if data["made"] and status == "Actual":
         status = "Test"
     scope = "Restricted" if data["made"] else rules.scope
-    inside = area if zones is None else shapely.intersection(shapely.make_valid(zones), shapely.make_valid(area))
-    by_zones = zones is not None and not inside.is_empty
+    there = area if zones is None else inside(zones, area)
+    by_zones = zones is not None and not there.is_empty
     known_as = data.get("area") or {"id": data["region"], "name": data["title"]}
     where = CapArea(
         name_of(known_as["name"]) or known_as["id"],
-        outward_rings(inside if by_zones else area),
+        outward_rings(there if by_zones else area),
         (("lswarn:warning_area" if "area" in data else "lswarn:region", known_as["id"]),),
     )
     words: Mapping[str, Mapping[str, str]] = data["languages"]
@@ -251,7 +250,7 @@ def _info(
         effective_at=sent_at,
         onset_at=max(starts_at, sent_at) if message.lead_days else None,
         expires_at=expires_at,
-        sender_name=rules.sender_name,
+        sender_name=one_line(rules.sender_name),
         headline=headline if len(headline) <= _HEADLINE_CHARS else headline[: _HEADLINE_CHARS - 1] + "…",
         description="\n\n".join(part for part in (said["remark"], said["description"]) if part),
         instruction=said["instruction"],

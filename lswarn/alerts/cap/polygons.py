@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.affinity import scale
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -49,10 +48,24 @@ def outward_rings(zones: BaseGeometry) -> tuple[Ring, ...]:
     _, south, _, north = zones.bounds
     # Longitudes are drawn together, so that a distance is the same in every direction; near the poles not beyond use.
     shrink = max(math.cos(math.radians((south + north) / 2)), 0.05)
-    plane = scale(shapely.make_valid(zones), xfact=shrink, yfact=1, origin=(0, 0))
+    plane = _stretched(valid(zones), 1 / shrink)
     parts = np.array([part for part in shapely.get_parts(plane, return_index=False) if not part.is_empty])
     groups = _grouped(shapely.bounds(parts))
     return tuple(_outline(_one(parts[members]), shrink) for members in groups)
+
+
+def inside(zones: BaseGeometry, area: BaseGeometry) -> BaseGeometry:
+    """What of some zones lies in an area: only those that lie across its border are cut."""
+    parts, whole = shapely.get_parts(valid(zones)), valid(area)
+    shapely.prepare(whole)
+    within = shapely.contains_properly(whole, parts)
+    cut = shapely.intersection(parts[~within & shapely.intersects(whole, parts)], whole)
+    return shapely.geometrycollections([*parts[within], *shapely.get_parts(cut)])
+
+
+def valid(shape: BaseGeometry) -> BaseGeometry:
+    """A shape as it is, or mended."""
+    return shape if shape.is_valid else shapely.make_valid(shape)
 
 
 def _one(parts: NDArray[np.object_]) -> BaseGeometry:
@@ -139,7 +152,7 @@ def _widened(shape: BaseGeometry) -> Iterator[BaseGeometry]:
 
 
 def _stretched(shape: BaseGeometry, shrink: float) -> BaseGeometry:
-    return scale(shape, xfact=1 / shrink, yfact=1, origin=(0, 0))
+    return shapely.transform(shape, lambda lonlat: lonlat * (1 / shrink, 1.0))
 
 
 def _ring(shape: Polygon) -> Ring | None:
