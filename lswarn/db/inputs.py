@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from lswarn.db import tables
-from lswarn.errors import NoModel
+from lswarn.errors import NoModel, RegionError
 from lswarn.region import Region
 
 
@@ -83,7 +83,13 @@ def record_rain_days(conn: Connection, region: Region, records: Iterable[RainRec
 
     Whatever was observed is better than any forecast. Best is then the product that region.toml names first, then the
     newest version, which of a forecast is the newest issue, then the newest fetched.
+
+    Raises:
+        RegionError: the region has not been built.
     """
+    known = text("SELECT EXISTS (SELECT FROM lswarn.region WHERE name = :name)")
+    if not conn.execute(known, {"name": region.name}).scalar():
+        raise RegionError(f"region {region.name} has not been built; run: lswarn region build")
     observed, forecasts = (
         [source.product for source in sources] for sources in (region.rain.sources, region.rain.forecasts)
     )

@@ -18,7 +18,7 @@ from lswarn.db.inputs import (
     record_rain_days,
     record_verdict,
 )
-from lswarn.errors import NoModel
+from lswarn.errors import NoModel, RegionError
 from lswarn.model.drift import Shift
 from lswarn.sections import Rain
 
@@ -80,6 +80,10 @@ class TestRain:
     def test_nothing_to_record(self, recorded, conn):
         record_rain_days(conn, recorded.region, [])
         assert best(conn) == []
+
+    def test_of_a_region_that_was_never_built(self, world, conn):
+        with pytest.raises(RegionError, match=r"has not been built; run: lswarn region build"):
+            record_rain_days(conn, world.region, [EARLY])
 
     def test_the_view_names_missing_days_and_better_granules(self, recorded, conn):
         late = Granule("IMERG-Late", "V07B", 10, date(2015, 9, 30))

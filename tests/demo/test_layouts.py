@@ -317,7 +317,8 @@ class TestGribs:
     ],
 )
 def test_files_are_small_and_the_same_each_time(encode):
-    assert encode() == encode()
+    # NetCDF-4 writes down the second in which it was written, which may just have turned.
+    assert any(encode() == encode() for _ in range(3))
     assert len(encode()) < 2_100_000
 
 
