@@ -32,7 +32,7 @@ async def run(base: str, region: str, rate: float, seconds: float) -> None:
                 ("/api/exposure", day | {"asset": "road"}),
                 ("/api/zones", day | {"limit": "200"}),
                 ("/api/rain", day),
-                ("/api/search", {"region": region, "q": "a"}),
+                ("/api/search", {"region": region, "q": "mountain"}),
                 ("/api/where", day | {"lon": str(lon), "lat": str(lat)}),
             ]
         )
