@@ -22,4 +22,6 @@ def reading(engine: Engine) -> Iterator[Connection]:
     with transaction(engine) as conn:
         conn.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         conn.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_S}s'"))
+        # To start workers takes a hundred times as long as most of these questions.
+        conn.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
         yield conn
