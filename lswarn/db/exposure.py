@@ -100,16 +100,23 @@ CUTS = {
 
 # Metres are added as decimals: the same in whatever order the rows come.
 COUNT = """
-    WITH road AS (
-        SELECT area_id, class, grouping(area_id) = 1 AS whole, count(DISTINCT road_id) AS roads,
-               sum(CAST(length_m AS numeric)) AS road_m
-        FROM lswarn.road_exposure WHERE run_id = :run_id
-        GROUP BY GROUPING SETS ((area_id, class), ())
+    WITH road_hit AS MATERIALIZED (
+        SELECT area_id, class, road_id, sum(CAST(length_m AS numeric)) AS road_m
+        FROM lswarn.road_exposure WHERE run_id = :run_id GROUP BY area_id, class, road_id
+    ), road AS (
+        SELECT area_id, class, false AS whole, count(*) AS roads, sum(road_m) AS road_m
+        FROM road_hit GROUP BY area_id, class
+        UNION ALL
+        SELECT NULL, NULL, true, count(DISTINCT road_id), sum(road_m) FROM road_hit
+    ), settlement_hit AS MATERIALIZED (
+        SELECT area_id, class, settlement_id, sum(people) AS people, bool_or(people IS NULL) AS uncounted
+        FROM lswarn.settlement_exposure WHERE run_id = :run_id GROUP BY area_id, class, settlement_id
     ), settlement AS (
-        SELECT area_id, class, grouping(area_id) = 1 AS whole, count(DISTINCT settlement_id) AS settlements,
-               sum(people) AS people, count(DISTINCT settlement_id) FILTER (WHERE people IS NULL) AS uncounted
-        FROM lswarn.settlement_exposure WHERE run_id = :run_id
-        GROUP BY GROUPING SETS ((area_id, class), ())
+        SELECT area_id, class, false AS whole, count(*) AS settlements, sum(people) AS people,
+               count(*) FILTER (WHERE uncounted) AS uncounted
+        FROM settlement_hit GROUP BY area_id, class
+        UNION ALL
+        SELECT NULL, NULL, true, count(DISTINCT settlement_id), sum(people), 0 FROM settlement_hit
     )"""
 
 TOTAL = """, told AS (
@@ -129,6 +136,10 @@ ALL = """
     WHERE road.whole AND settlement.whole"""
 
 
+FEW = 5_000
+"""Up to so many new shapes it takes longer to start the database's workers than to do without."""
+
+
 def record_exposure(conn: Connection, region: Region, run_id: int, before: int) -> Exposure:
     """Cut what lies in new shapes, and write down the totals of a run, whose zones stand already.
 
@@ -136,9 +147,12 @@ def record_exposure(conn: Connection, region: Region, run_id: int, before: int) 
         before: what `record_zones` returned: shapes with a larger key are new.
     """
     facts: dict[str, Any] = {"region": region.name, "run_id": run_id, "srid": region.srid, "before": before}
-    new = "SELECT EXISTS (SELECT FROM lswarn.zone_shape WHERE id > :before AND region = :region)"
-    if conn.execute(text(new), facts).scalar():
+    new = conn.execute(text("SELECT count(*) FROM lswarn.zone_shape WHERE id > :before AND region = :region"), facts)
+    if fresh := int(new.scalar_one()):
+        if fresh <= FEW:
+            conn.execute(text("SET LOCAL max_parallel_workers_per_gather TO 0"))
         _cut(conn, facts)
+        conn.execute(text("SET LOCAL max_parallel_workers_per_gather TO DEFAULT"))
     return Exposure(**conn.execute(text(COUNT + TOTAL + ALL), facts).mappings().one())
 
 
