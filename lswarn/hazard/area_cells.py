@@ -4,7 +4,9 @@ Kept beside the critical layers, one file a set of areas (door: disk).
 """
 
 import hashlib
+import logging
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from lswarn.grid import Block, Grid
 from lswarn.hazard.classes import Class
 from lswarn.hazard.critical import CriticalLayers
 from lswarn.workers import Workers
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 MIXED = -1
@@ -134,8 +138,8 @@ def open_area_tiles(areas: gpd.GeoDataFrame, layers: CriticalLayers, workers: Wo
     for wkb in areas.geometry.to_wkb():
         digest.update(wkb)
     path = layers.folder / f"areas-{digest.hexdigest()[:16]}.npz"
-    if path.exists():
-        return _load(path)
+    if (kept := _load_whole(path)) is not None:
+        return kept
     uniform: list[int] = []
     packed: list[bytes] = []
     dry: list[NDArray[np.int64]] = []
@@ -169,6 +173,17 @@ def _save(
         except BaseException:
             Path(draft.name).unlink(missing_ok=True)
             raise
+
+
+def _load_whole(path: Path) -> AreaTiles | None:
+    """What is kept; None where there is nothing, or it is damaged: then it is made anew."""
+    try:
+        return _load(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s: damaged (%s); burning the warning areas anew", path, error)
+        return None
 
 
 def _load(path: Path) -> AreaTiles:

@@ -273,6 +273,20 @@ def open_layers(folder: Path, model_id: str, stack: str) -> CriticalLayers:
         raise NotPrimed(f"{home}: damaged ({error!r}); {REMEDY}") from error
 
 
+def layers_at(home: Path) -> CriticalLayers:
+    """The layers in a folder, as a past run names it.
+
+    Raises:
+        NotPrimed: they are gone or damaged.
+    """
+    try:
+        told = json.loads((home / "layers.json").read_text("utf-8"))
+        model_id, stack = told["model_id"], told["stack"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotPrimed(f"{home}/layers.json: gone or damaged ({error!r}); {REMEDY}") from error
+    return open_layers(home.parent, model_id, stack)
+
+
 def _changed(path: Path, *tile: int) -> str:
     where = f"tile {tile[0]}, {tile[1]} " if tile else ""
     return f"{path}: {where}is not what priming wrote (edited, cut or damaged); {REMEDY}"

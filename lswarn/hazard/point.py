@@ -1,38 +1,43 @@
 """Critical rainfall of one cell, from the critical layers on disk (door: disk)."""
 
+import logging
+import math
 from pathlib import Path
 
-import rasterio
-from rasterio.errors import RasterioError
-from rasterio.warp import transform
-from rasterio.windows import Window
+import numpy as np
+from pyproj import Transformer
 
-from lswarn.hazard.classes import Class
-from lswarn.hazard.critical import NEVER, UNKNOWN
+from lswarn.errors import NotPrimed
+from lswarn.hazard.classes import WARNED, Class
+from lswarn.hazard.critical import NEVER, TILE_CELLS, UNKNOWN, layers_at, rain_tenths
 
-WARNED = (Class.HIGH, Class.VERY_HIGH)
+log = logging.getLogger(__name__)
 
 
-def load_critical_tenths(layers: Path, lon: float, lat: float) -> dict[Class, int]:
+def load_critical_tenths(folder: Path, lon: float, lat: float) -> dict[Class, int]:
     """From how much rain on the cell at a point is in a class, tenths of a millimetre; see `hazard.critical`.
 
     Args:
-        layers: folder of the critical layers.
+        folder: of the critical layers, as a run names it.
 
     Returns:
-        For HIGH and VERY_HIGH: tenths, NEVER, or UNKNOWN: outside the grid, or the layers are gone.
+        For HIGH and VERY_HIGH: tenths, NEVER, or UNKNOWN: outside the grid, or the layers are gone or damaged.
     """
-    found = dict.fromkeys(WARNED, UNKNOWN)
-    for each in WARNED:
-        try:
-            with rasterio.open(layers / f"{each.name.lower()}.tif") as file:
-                (x,), (y,) = transform("EPSG:4326", file.crs, [lon], [lat])
-                row, col = file.index(x, y)
-                if 0 <= row < file.height and 0 <= col < file.width:
-                    found[each] = int(file.read(1, window=Window(col, row, 1, 1))[0, 0])
-        except (RasterioError, ValueError, OverflowError):
-            continue
-    return found
+    unknown = dict.fromkeys(WARNED, UNKNOWN)
+    try:
+        with layers_at(folder) as layers:
+            x, y = Transformer.from_crs("EPSG:4326", layers.grid.crs, always_xy=True).transform(lon, lat)
+            if not (math.isfinite(x) and math.isfinite(y)):
+                return unknown
+            at_col, at_row = ~layers.grid.transform @ (x, y)
+            row, col = math.floor(at_row), math.floor(at_col)
+            if not (0 <= row < layers.grid.height and 0 <= col < layers.grid.width):
+                return unknown
+            tile, within = (row // TILE_CELLS, col // TILE_CELLS), (row % TILE_CELLS, col % TILE_CELLS)
+            return {each: int(layers.read(each, *tile)[within]) for each in WARNED}
+    except NotPrimed as error:
+        log.warning("%s", error)
+        return unknown
 
 
 def rain_to_go(
@@ -54,7 +59,13 @@ def rain_to_go(
     if critical == NEVER:
         beyond = rain_max_mm is not None and rain_mm is not None and rain_mm > rain_max_mm
         return ("beyond_model" if beyond else "never"), None, None
-    fallen = int((rain_mm or 0.0) * 10 + 1e-6)
+    fallen = 0 if rain_mm is None else _tenths(rain_mm, rain_max_mm)
     if fallen >= critical:
         return "reached", critical / 10, 0.0
     return ("at_most" if lower_bound else "known"), critical / 10, (critical - fallen) / 10
+
+
+def _tenths(rain_mm: float, rain_max_mm: float | None) -> int:
+    """As the day itself reads it."""
+    most = (NEVER - 1) / 10 if rain_max_mm is None else rain_max_mm
+    return int(rain_tenths(np.array([rain_mm], np.float32), most)[0])

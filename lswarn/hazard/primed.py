@@ -4,6 +4,7 @@ A tile whose wettest rain changes no class is not read: its tile of the map is c
 the ground without rain. Of the others only the layers that the rain may reach are read.
 """
 
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import rasterio
 from numba import njit
 from numpy.typing import NDArray
 
+from lswarn.errors import NotPrimed
 from lswarn.grid import Block, Field
 from lswarn.hazard.area_cells import AreaTiles, count, open_area_tiles, summed
 from lswarn.hazard.classes import PROBABILITY_STEP, WARNED, Class
@@ -25,6 +27,8 @@ from lswarn.hazard.rasters import ClassTile, ClassTiles, ClassWriter
 from lswarn.hazard.zones import Pieces, block_pieces, load_pieces, save_pieces
 from lswarn.rain.window import RainWindow
 from lswarn.workers import Workers
+
+log = logging.getLogger(__name__)
 
 ZONES_DRY = "zones_dry.npz"
 CACHE_BYTES = 32_000_000
@@ -234,7 +238,11 @@ def load_dry_pieces(layers: CriticalLayers, workers: Workers) -> list[Pieces]:
         NotPrimed: the layers are damaged.
     """
     path = layers.folder / ZONES_DRY
-    if not path.exists():
+    try:
+        return load_pieces(path)
+    except NotPrimed as error:
+        if path.exists():
+            log.warning("%s; tracing the zones without rain anew", error)
         pieces = [found for _, found in workers.over(_DryBlock(layers), layers.blocks())]
         with tempfile.TemporaryDirectory(dir=layers.folder) as draft:
             save_pieces(Path(draft) / ZONES_DRY, pieces)

@@ -1,6 +1,5 @@
 """Past days' rasters asked again: which class, and which probability, stood where (door: disk)."""
 
-import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from lswarn.errors import NotPrimed
 from lswarn.grid import Block, Grid
 from lswarn.hazard.classes import PROBABILITY_STEP, UNKNOWN_PROBABILITY, Class
-from lswarn.hazard.critical import CriticalLayers, open_layers
+from lswarn.hazard.critical import layers_at
 from lswarn.hazard.primed import tile_probability
 from lswarn.hazard.rasters import load_rain
 
@@ -122,7 +121,7 @@ class PrimedDay:
         """
         try:
             rain = load_rain(self.rain)
-            layers = opened.enter_context(_layers_at(self.layers))
+            layers = opened.enter_context(layers_at(self.layers))
         except NotPrimed as error:
             raise FileNotFoundError(str(error)) from error
 
@@ -135,11 +134,6 @@ class PrimedDay:
             return np.where(np.isnan(probability), UNKNOWN_PROBABILITY, steps).astype(np.uint16)
 
         return layers.grid, read
-
-
-def _layers_at(folder: Path) -> CriticalLayers:
-    told = json.loads((folder / "layers.json").read_text("utf-8"))
-    return open_layers(folder.parent, told["model_id"], told["stack"])
 
 
 def _open_raster(path: Path, opened: ExitStack) -> tuple[Grid, Callable[[Block], NDArray[np.uint16]]]:

@@ -308,6 +308,21 @@ def test_a_damaged_layer_is_refused_by_name(tmp_path, areas):
         path.write_bytes(whole)
 
 
+def test_what_is_kept_beside_the_layers_is_made_anew_where_it_is_damaged(tmp_path, areas):
+    layers = primed(tmp_path)
+    whole = assessed(tmp_path / "first", areas, layers, window(0.0))
+    kept = [layers.folder / "zones_dry.npz", *layers.folder.glob("areas-*.npz")]
+    assert len(kept) == 2
+    for path in kept:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        again = assessed(tmp_path / path.name, areas, layers, window(0.0))
+        assert again.digests == whole.digests
+        assert again.class_areas.equals(whole.class_areas)
+        assert again.zones.equals(whole.zones)
+        assert path.read_bytes() == content
+
+
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
