@@ -207,5 +207,3 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 ALWAYS = problems(400, 401, 413, 411, 422, 429, 503)
 """What any route may answer."""
-
-MODEL = {503: {"model": ProblemDetails, "description": "The database does not answer"}}
