@@ -11,7 +11,7 @@ from lswarn.db.features import Features
 from lswarn.db.shown import RainUsed, ShownRegion, ShownRun
 from lswarn.errors import RegionError
 from lswarn.rain.products import grade_of
-from lswarn.web.problems import MEDIA_TYPE, ProblemDetails
+from lswarn.web.problems import MEDIA_TYPE
 
 Item = TypeVar("Item")
 
